@@ -1,0 +1,1 @@
+"""The store: tables, their queries and transitions. Nothing else touches the database."""

@@ -1,0 +1,259 @@
+"""Claiming: leasing due tickets to one worker, keeping the lease, and giving tickets back.
+
+Every transition is one conditional statement that checks state, owner and attempt; zero rows means that
+another worker won, and the caller stops (rule 1).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from peewee import SQL, Case, Expression, ModelSelect, fn
+
+from models.counts import count_settled
+from models.database import (
+    clock,
+    database,
+    on_postgres,
+    rerun_on_conflict,
+    to_utc,
+    transaction,
+)
+from models.deliveries import Delivery, DeliveryState
+from models.names import Names
+from models.tickets import OPEN_STATES, ProcessedTicket, SkipReason, TicketState
+
+t, d = Names(ProcessedTicket), Names(Delivery)
+MAYBE_TOLD = (DeliveryState.SENT, DeliveryState.SENDING, DeliveryState.UNCONFIRMED)
+
+CLAIM = f"""
+WITH due AS (
+    SELECT {t.ticket_id}, {t.state} = '{TicketState.CLAIMED}' AS crashed FROM {t}
+    WHERE {t.ticket_id} = ANY(%s) AND (
+        {t.state} = '{TicketState.FOUND}'
+        OR {t.state} = '{TicketState.RETRY}' AND {t.next_attempt_at} <= clock_timestamp()
+        OR {t.state} = '{TicketState.CLAIMED}' AND {t.lease_expires_at} <= clock_timestamp())
+    ORDER BY {t.ticket_id} COLLATE "C" FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE {t} AS t SET {t.state} = '{TicketState.CLAIMED}', {t.lease_owner} = %s,
+        {t.lease_expires_at} = clock_timestamp() + %s * interval '1 second',
+        {t.attempts} = t.{t.attempts} + 1, {t.crashes} = t.{t.crashes} + due.crashed::int,
+        {t.updated_at} = clock_timestamp()
+    FROM due WHERE t.{t.ticket_id} = due.{t.ticket_id}
+    RETURNING t.{t.ticket_id}, t.{t.attempts}, t.{t.crashes}, t.{t.missing_since_at}
+)
+SELECT c.*, d.{d.channel}, d.{d.state}, d.{d.attempts}
+FROM claimed c LEFT JOIN {d} d ON d.{d.ticket_id} = c.{t.ticket_id}"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDelivery:
+    """A delivery as the claimant read it; the write-ahead requires that it still stands so."""
+
+    state: DeliveryState
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A ticket leased to ``owner`` for its ``attempt``-th try, and what its channels were told (rule 2).
+
+    ``crashes`` counts earlier tries that ended without a word from their worker.
+    """
+
+    ticket_id: str
+    owner: str
+    attempt: int
+    crashes: int
+    missing_since_at: datetime | None
+    deliveries: dict[str, KnownDelivery]
+
+
+@rerun_on_conflict
+def find_due(limit: int) -> list[str]:
+    """The ids of tickets that may be claimed now, oldest first; somebody else may win them meanwhile."""
+    rows = (
+        ProcessedTicket.select(ProcessedTicket.ticket_id)
+        .where(is_due())
+        .order_by(ProcessedTicket.created_at, ProcessedTicket.ticket_id)
+        .limit(limit)
+    )
+    return [row.ticket_id for row in rows]
+
+
+@rerun_on_conflict
+def seconds_until_due() -> float | None:
+    """Seconds until the next open ticket may be claimed, 0.0 if one may now, None if none is open."""
+    due_at = fn.MIN(
+        SQL("CASE state WHEN 'claimed' THEN lease_expires_at WHEN 'retry' THEN next_attempt_at END")
+    )
+    now = clock()
+    with transaction():
+        if ProcessedTicket.select().where(is_due()).exists():
+            return 0.0
+        is_open = ProcessedTicket.state.in_(OPEN_STATES)
+        query = ProcessedTicket.select(due_at.alias("due"), now.alias("now")).where(is_open)
+        row: dict[str, Any] = cast(Any, query.dicts().get())
+        next_at, read_at = to_utc(row["due"]), to_utc(row["now"])
+    return None if next_at is None or read_at is None else max(0.0, (next_at - read_at).total_seconds())
+
+
+@rerun_on_conflict
+def claim(ticket_ids: Sequence[str], owner: str, lease_seconds: float) -> list[Claim]:
+    """Lease those of ``ticket_ids`` that are due to ``owner``, which must be unique to the process.
+
+    What another worker holds, won or settled is left out. Ask for no more than there are free threads.
+    """
+    ordered = sorted(set(ticket_ids), key=str.encode)
+    if not ordered:
+        return []
+    return (claim_at_once if on_postgres() else claim_plainly)(ordered, owner, lease_seconds)
+
+
+def claim_at_once(ordered: list[str], owner: str, lease_seconds: float) -> list[Claim]:
+    claims: dict[str, Claim] = {}
+    rows = database.execute_sql(CLAIM, (ordered, owner, lease_seconds)).fetchall()
+    for ticket_id, attempt, crashes, missing_since_at, channel, state, attempts in rows:
+        one = claims.get(ticket_id)
+        if one is None:
+            one = claims[ticket_id] = Claim(ticket_id, owner, attempt, crashes, to_utc(missing_since_at), {})
+        if channel is not None:
+            one.deliveries[channel] = KnownDelivery(DeliveryState(state), attempts)
+    return list(claims.values())
+
+
+def claim_plainly(ordered: list[str], owner: str, lease_seconds: float) -> list[Claim]:
+    with transaction():
+        due = ProcessedTicket.select().where(ProcessedTicket.ticket_id.in_(ordered), is_due())
+        rows = list(lock_rows(due, skip_locked=True))
+        for row in rows:
+            ProcessedTicket.update(
+                state=TicketState.CLAIMED,
+                lease_owner=owner,
+                lease_expires_at=clock(lease_seconds),
+                attempts=ProcessedTicket.attempts + 1,
+                crashes=ProcessedTicket.crashes + int(row.state == TicketState.CLAIMED),
+                updated_at=clock(),
+            ).where(ProcessedTicket.ticket_id == row.ticket_id).execute()
+        return read_claims([row.ticket_id for row in rows], owner)
+
+
+def read_claims(ticket_ids: list[str], owner: str) -> list[Claim]:
+    claims = {
+        row.ticket_id: Claim(row.ticket_id, owner, row.attempts, row.crashes, row.missing_since_at, {})
+        for row in ProcessedTicket.select().where(ProcessedTicket.ticket_id.in_(ticket_ids))
+    }
+    for told in Delivery.select().where(Delivery.ticket_id.in_(ticket_ids)):
+        known = KnownDelivery(DeliveryState(told.state), told.attempts)
+        claims[told.ticket_id].deliveries[told.channel] = known
+    return list(claims.values())
+
+
+@rerun_on_conflict
+def renew_leases(ticket_ids: Sequence[str], owner: str, lease_seconds: float) -> int:
+    """Extend the unexpired leases of ``owner``, never shortening one; a lease that ran out stays lost."""
+    ordered = sorted(ticket_ids, key=str.encode)
+    held = (
+        ProcessedTicket.ticket_id.in_(ordered)
+        & (ProcessedTicket.state == TicketState.CLAIMED)
+        & (ProcessedTicket.lease_owner == owner)
+        & (ProcessedTicket.lease_expires_at > clock())
+        & (ProcessedTicket.lease_expires_at < clock(lease_seconds))
+    )
+    with transaction():
+        kept = [row.ticket_id for row in lock_rows(ProcessedTicket.select().where(held))]
+        if not kept:
+            return 0
+        extended = ProcessedTicket.update(lease_expires_at=clock(lease_seconds))
+        return int(extended.where(ProcessedTicket.ticket_id.in_(kept)).execute())
+
+
+@rerun_on_conflict
+def release_for_retry(
+    taken: Claim,
+    delay_seconds: float,
+    error: str,
+    *,
+    crashed: bool = False,
+    missing_since_at: datetime | None = None,
+) -> bool:
+    """Give the ticket back, due again after ``delay_seconds``; False where the claim was lost meanwhile.
+
+    ``crashed`` counts the try as one that our own fault ended (rule 8). ``missing_since_at`` is the first
+    of HubSpot's unbroken 404s, None once it answered (rule 10).
+    """
+    given_back = ProcessedTicket.update(
+        **not_told_yet(),
+        next_attempt_at=clock(delay_seconds),
+        last_error=error[:100],
+        crashes=ProcessedTicket.crashes + int(crashed),
+        missing_since_at=missing_since_at,
+    )
+    return bool(given_back.where(is_mine(taken)).execute())
+
+
+@rerun_on_conflict
+def skip_ticket(taken: Claim, reason: SkipReason, ticket_created_at: datetime | None) -> bool:
+    """Settle the ticket as never to be told; False where the claim was lost meanwhile."""
+    with transaction():
+        skipped = ProcessedTicket.update(
+            state=TicketState.SKIPPED,
+            reason=reason,
+            provider="none",
+            success=None,
+            ticket_created_at=ticket_created_at,
+            lease_owner=None,
+            lease_expires_at=None,
+            processed_at=clock(),
+            updated_at=clock(),
+        )
+        if not skipped.where(is_mine(taken)).execute():
+            return False
+        count_settled(ProcessedTicket.get(ProcessedTicket.ticket_id == taken.ticket_id))
+        return True
+
+
+def not_told_yet() -> dict[str, object]:
+    """The columns of a ticket that goes back to ``retry``: no owner, and no verdict that nobody was told.
+
+    One that a channel was or may have been told stays, for a late ``sent`` may settle the ticket by it.
+    """
+    of_this = Delivery.ticket_id == ProcessedTicket.ticket_id
+    told = fn.EXISTS(Delivery.select(SQL("1")).where(of_this, Delivery.state.in_(MAYBE_TOLD)))
+    return {
+        "state": TicketState.RETRY,
+        "lease_owner": None,
+        "lease_expires_at": None,
+        "provider": Case(None, [(told, ProcessedTicket.provider)], None),
+        "success": Case(None, [(told, ProcessedTicket.success)], None),
+        "updated_at": clock(),
+    }
+
+
+def is_mine(taken: Claim) -> Expression:
+    return (
+        (ProcessedTicket.ticket_id == taken.ticket_id)
+        & (ProcessedTicket.state == TicketState.CLAIMED)
+        & (ProcessedTicket.lease_owner == taken.owner)
+        & (ProcessedTicket.attempts == taken.attempt)
+    )
+
+
+def is_due() -> Expression:
+    now = clock()
+    return (
+        (ProcessedTicket.state == TicketState.FOUND)
+        | ((ProcessedTicket.state == TicketState.RETRY) & (ProcessedTicket.next_attempt_at <= now))
+        | ((ProcessedTicket.state == TicketState.CLAIMED) & (ProcessedTicket.lease_expires_at <= now))
+    )
+
+
+def lock_rows(
+    query: "ModelSelect[ProcessedTicket]", *, skip_locked: bool = False
+) -> "ModelSelect[ProcessedTicket]":
+    """The rows of ``query``, locked in byte order of their id; SQLite's transaction holds the one lock."""
+    if not on_postgres():
+        return query.order_by(ProcessedTicket.ticket_id)
+    in_byte_order = query.order_by(SQL('"t1"."ticket_id" COLLATE "C"'))
+    return in_byte_order.for_update(skip_locked=skip_locked)

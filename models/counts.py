@@ -1,0 +1,123 @@
+"""Counts by hour that outlive the tickets they count: no ids, written in the transaction that settles."""
+
+from datetime import datetime
+
+from peewee import CharField, FloatField, IntegerField
+
+from models.database import BaseModel, UtcDateTimeField
+from models.names import Names
+from models.tickets import ProcessedTicket
+
+KEY = ("hour", "source", "provider", "priority", "state")
+#: Upper bounds of the histograms; the last bucket holds what is above. Creation to card in seconds.
+CARD_BUCKETS = {
+    "card_5s": 5,
+    "card_15s": 15,
+    "card_1m": 60,
+    "card_5m": 300,
+    "card_15m": 900,
+    "card_1h": 3600,
+}
+#: Triage in milliseconds.
+TRIAGE_BUCKETS = {
+    "triage_500ms": 500,
+    "triage_1s": 1000,
+    "triage_2s": 2000,
+    "triage_5s": 5000,
+    "triage_10s": 10_000,
+    "triage_20s": 20_000,
+}
+CARD_COLUMNS = (*CARD_BUCKETS, "card_over")
+TRIAGE_COLUMNS = (*TRIAGE_BUCKETS, "triage_over")
+
+
+class HourlyCount(BaseModel):
+    hour = UtcDateTimeField()
+    source = CharField(max_length=20, default="")
+    provider = CharField(max_length=50, default="none")
+    priority = CharField(max_length=20, default="")
+    state = CharField(max_length=20)
+    tickets = IntegerField(default=0)
+    tokens_in = IntegerField(default=0)
+    tokens_out = IntegerField(default=0)
+    cost_usd = FloatField(default=0)
+    card_5s = IntegerField(default=0)
+    card_15s = IntegerField(default=0)
+    card_1m = IntegerField(default=0)
+    card_5m = IntegerField(default=0)
+    card_15m = IntegerField(default=0)
+    card_1h = IntegerField(default=0)
+    card_over = IntegerField(default=0)
+    triage_500ms = IntegerField(default=0)
+    triage_1s = IntegerField(default=0)
+    triage_2s = IntegerField(default=0)
+    triage_5s = IntegerField(default=0)
+    triage_10s = IntegerField(default=0)
+    triage_20s = IntegerField(default=0)
+    triage_over = IntegerField(default=0)
+
+    class Meta:
+        table_name = "hourly_counts"
+        indexes = ((KEY, True),)
+
+
+def count_settled(ticket: ProcessedTicket) -> None:
+    """Add a ticket that was just settled to its hour, within the caller's transaction."""
+    row = {
+        "hour": ticket.processed_at.replace(minute=0, second=0, microsecond=0),
+        "source": ticket.source or "",
+        "provider": ticket.provider or "none",
+        "priority": ticket.priority or "",
+        "state": ticket.state,
+        "tickets": 1,
+        **buckets_of(ticket),
+    }
+    added = {name: getattr(HourlyCount, name) + value for name, value in row.items() if name not in KEY}
+    HourlyCount.insert(row).on_conflict(
+        conflict_target=[getattr(HourlyCount, name) for name in KEY], update=added
+    ).execute()
+
+
+def buckets_of(ticket: ProcessedTicket) -> dict[str, int]:
+    card_seconds = seconds_between(ticket.ticket_created_at, ticket.processed_at)
+    return {
+        **bucket(card_seconds, CARD_BUCKETS, "card_over"),
+        **bucket(ticket.triage_ms, TRIAGE_BUCKETS, "triage_over"),
+    }
+
+
+def bucket(value: float | None, bounds: dict[str, int], over: str) -> dict[str, int]:
+    if value is None:
+        return {}
+    return {next((name for name, bound in bounds.items() if value < bound), over): 1}
+
+
+def seconds_between(start: datetime | None, end: datetime) -> float | None:
+    return None if start is None else (end - start).total_seconds()
+
+
+def count_settled_sql(settled: str) -> str:
+    """PostgreSQL: the same as ``count_settled`` for every row of the CTE ``settled``, as one INSERT."""
+    h, t = Names(HourlyCount), Names(ProcessedTicket)
+    columns = ("tickets", *CARD_COLUMNS, *TRIAGE_COLUMNS)
+    quoted = [getattr(h, name) for name in (*KEY, *columns)]
+    sums = ", ".join(f"{name} = {h}.{name} + excluded.{name}" for name in quoted[len(KEY) :])
+    age = f"extract(epoch FROM {t.processed_at} - {t.ticket_created_at})"
+    card = f"width_bucket({age}::float8, {bounds_sql(CARD_BUCKETS)})"
+    triage = f"width_bucket({t.triage_ms}::float8, {bounds_sql(TRIAGE_BUCKETS)})"
+    values = [flag_sql("card_bucket", at) for at in range(len(CARD_COLUMNS))]
+    values += [flag_sql("triage_bucket", at) for at in range(len(TRIAGE_COLUMNS))]
+    return f"""
+    INSERT INTO {h} ({", ".join(quoted)})
+    SELECT date_trunc('hour', {t.processed_at}, 'UTC'), coalesce({t.source}, ''),
+           coalesce({t.provider}, 'none'), coalesce({t.priority}, ''), {t.state}, 1, {", ".join(values)}
+    FROM {settled}, LATERAL (SELECT {card} AS card_bucket, {triage} AS triage_bucket) AS b
+    ON CONFLICT ({", ".join(quoted[: len(KEY)])}) DO UPDATE SET {sums}"""
+
+
+def bounds_sql(bounds: dict[str, int]) -> str:
+    return f"ARRAY[{', '.join(str(bound) for bound in bounds.values())}]::float8[]"
+
+
+def flag_sql(column: str, at: int) -> str:
+    return f"coalesce(({column} = {at})::int, 0)"

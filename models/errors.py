@@ -1,0 +1,45 @@
+"""What can go wrong in the store, seen at a glance.
+
+StoreError
+├── StoreUnreachable      no connection, or it was lost: the outcome of the statement is unknown
+├── StoreRefused          the server refuses the credentials, or has no such database: a settings fault
+├── StoreUnsafe           the server would acknowledge a commit that it can lose
+├── SchemaBehind          migrations are pending on a database that is not empty
+├── SchemaForeign         a table of ours exists with another shape
+├── MigrationFailed       a migration could not be applied, and left nothing
+└── WrongPortal           the ledger belongs to another HubSpot portal
+"""
+
+
+class StoreError(Exception):
+    """One line: what is wrong, where, what to do. ``permanent`` is True where trying again cannot help."""
+
+    permanent = True
+
+
+class StoreUnreachable(StoreError):
+    permanent = False
+
+
+class StoreRefused(StoreError):
+    pass
+
+
+class StoreUnsafe(StoreError):
+    pass
+
+
+class SchemaBehind(StoreError):
+    pass
+
+
+class SchemaForeign(StoreError):
+    pass
+
+
+class MigrationFailed(StoreError):
+    pass
+
+
+class WrongPortal(StoreError):
+    pass

@@ -1,0 +1,50 @@
+"""Check messages: held tickets that the team is still to be told about, each named once (rule 6)."""
+
+from collections.abc import Sequence
+
+from peewee import Expression
+
+from models.claims import lock_rows
+from models.database import clock, rerun_on_conflict, transaction
+from models.deliveries import Delivery, DeliveryState
+from models.tickets import ProcessedTicket, TicketState
+
+TO_BE_NAMED = (DeliveryState.UNCONFIRMED, DeliveryState.REFUSED)
+
+
+@rerun_on_conflict
+def take_unnoticed(channel: str, limit: int) -> list[str]:
+    """Ids of held tickets that no check message named yet, marked as named before the message is sent.
+
+    Marked first, so that a lost answer names a ticket once at most; ``give_back`` undoes it.
+    """
+    with transaction():
+        waiting = (
+            Delivery.select(Delivery.ticket_id)
+            .join(ProcessedTicket, on=(ProcessedTicket.ticket_id == Delivery.ticket_id))
+            .where(
+                (Delivery.channel == channel)
+                & Delivery.state.in_(TO_BE_NAMED)
+                & Delivery.notice_at.is_null()
+                & (ProcessedTicket.state == TicketState.UNCONFIRMED)
+            )
+            .order_by(Delivery.ticket_id)
+            .limit(limit)
+        )
+        ids = [row.ticket_id for row in waiting]
+        locked = lock_rows(ProcessedTicket.select().where(ProcessedTicket.ticket_id.in_(ids)))
+        still_held = [row.ticket_id for row in locked if row.state == TicketState.UNCONFIRMED]
+        unnamed = of(channel, still_held) & Delivery.notice_at.is_null()
+        taken = [row.ticket_id for row in Delivery.select(Delivery.ticket_id).where(unnamed)]
+        Delivery.update(notice_at=clock()).where(of(channel, taken)).execute()
+        return taken
+
+
+@rerun_on_conflict
+def give_back(channel: str, ticket_ids: Sequence[str]) -> None:
+    """The check message was certainly not sent: these are to be named yet."""
+    Delivery.update(notice_at=None).where(of(channel, ticket_ids)).execute()
+
+
+def of(channel: str, ticket_ids: Sequence[str]) -> Expression:
+    return (Delivery.channel == channel) & Delivery.ticket_id.in_(list(ticket_ids))

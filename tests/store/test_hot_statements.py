@@ -1,0 +1,140 @@
+"""On PostgreSQL each hot statement leaves the same rows as the plain queries, which are SQLite's only way."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import models.claims
+import models.proposals
+import models.sends
+from models.claims import claim
+from models.counts import HourlyCount
+from models.database import close_database, connection, database, open_database
+from models.deliveries import Delivery, DeliveryState
+from models.proposals import Proposal, propose
+from models.sends import begin_delivery, record_sent
+from models.tickets import ProcessedTicket, SkipReason, Source, TicketState
+from tests.store.conftest import CREATED, VERDICT
+
+CHANNELS = ["console", "discord"]
+TIMES = {"processed_at", "created_at", "updated_at", "lease_expires_at", "next_attempt_at"}
+SENDS = {"first_sending_at", "sending_at", "sent_at", "notice_at"}
+MODULES = (models.claims, models.proposals, models.sends)
+
+ticket_rows = st.fixed_dictionaries(
+    {
+        "state": st.sampled_from(TicketState),
+        "reason": st.sampled_from([None, *SkipReason]),
+        "owner": st.sampled_from(["me", "other"]),
+        "lease": st.sampled_from([-60, 60]),
+        "due": st.sampled_from([-60, 60]),
+        "attempts": st.integers(0, 2),
+        "deliveries": st.dictionaries(
+            st.sampled_from([*CHANNELS, "removed"]),
+            st.tuples(st.sampled_from(DeliveryState), st.integers(0, 2)),
+        ),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def postgres(server_url: str, template: str) -> Iterator[None]:
+    from tests.conftest import renamed, with_server
+
+    name = f"hot_{template}"
+    with_server(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    open_database(renamed(server_url, name))
+    yield
+    close_database()
+    with_server(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def lay(row: dict[str, Any]) -> None:
+    """Empty tables but for one ticket in the state that hypothesis chose."""
+    ahead = "clock_timestamp() + interval '1 second' * %s"
+    for model in (ProcessedTicket, Delivery, HourlyCount):
+        model.delete().execute()
+    database.execute_sql(
+        "INSERT INTO processed_tickets (ticket_id, state, reason, source, attempts, lease_owner, triage_ms,"
+        f" ticket_created_at, lease_expires_at, next_attempt_at) VALUES"
+        f" ('1', %s, %s, 'poll', %s, %s, 700, clock_timestamp() - interval '20 seconds', {ahead}, {ahead})",
+        (row["state"], row["reason"], row["attempts"], row["owner"], row["lease"], row["due"]),
+    )
+    for channel, (state, attempts) in row["deliveries"].items():
+        Delivery.insert(ticket_id="1", channel=channel, state=state, attempts=attempts).execute()
+
+
+def rows_left() -> list[dict[str, Any]]:
+    """Everything but times, of which only presence counts, and random keys."""
+    left = []
+    for model in (ProcessedTicket, Delivery, HourlyCount):
+        for row in cast(Any, model.select().order_by(*key_of(model)).dicts()):
+            plain = {name: value for name, value in row.items() if name != "id"}
+            left.append(
+                {
+                    name: value is not None if name in TIMES | SENDS | {"ticket_created_at"} else value
+                    for name, value in plain.items()
+                }
+            )
+    return left
+
+
+def key_of(model: Any) -> list[Any]:
+    if model is Delivery:
+        return [Delivery.ticket_id, Delivery.channel]
+    return [model.ticket_id] if model is ProcessedTicket else [model.hour]
+
+
+def compare(row: dict[str, Any], act: Callable[[], object]) -> None:
+    left = []
+    for hot in (True, False):
+        with pytest.MonkeyPatch.context() as patch, connection():
+            for module in MODULES:
+                patch.setattr(module, "on_postgres", lambda hot=hot: hot)
+            # Locking is no part of the rows left, and is asked of the real database.
+            patch.setattr(models.claims, "lock_rows", lambda query, **_: query)
+            patch.setattr(models.sends, "lock_rows", lambda query: query)
+            lay(row)
+            answer = act()
+            left.append((answer, rows_left()))
+    assert left[0] == left[1]
+
+
+unhurried = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@unhurried
+@given(row=ticket_rows)
+def test_propose(postgres: None, row: dict[str, Any]) -> None:
+    compare(row, lambda: propose([Proposal("2", CREATED), Proposal("1")], Source.SWEEP))
+
+
+@unhurried
+@given(row=ticket_rows)
+def test_claim(postgres: None, row: dict[str, Any]) -> None:
+    compare(row, lambda: claim(["1", "2"], "me", 60))
+
+
+@unhurried
+@given(row=ticket_rows, channel=st.sampled_from(CHANNELS))
+def test_begin(postgres: None, row: dict[str, Any], channel: str) -> None:
+    def begin() -> list[int | None]:
+        with connection():
+            ticket = ProcessedTicket.get(ProcessedTicket.ticket_id == "1")
+        (taken,) = models.claims.read_claims([ticket.ticket_id], "me")
+        return [begin_delivery(taken, channel, VERDICT, 60)]
+
+    compare(row, begin)
+
+
+@unhurried
+@given(
+    row=ticket_rows, channel=st.sampled_from(CHANNELS), configured=st.sampled_from([CHANNELS, CHANNELS[:1]])
+)
+def test_record_sent(postgres: None, row: dict[str, Any], channel: str, configured: list[str]) -> None:
+    compare(row, lambda: record_sent("1", channel, configured, "m", "here"))

@@ -1,0 +1,1 @@
+"""The work: find tickets, triage them, tell the team, settle."""

@@ -1,0 +1,1 @@
+"""HubSpot, read only: search, batch reads, and its payloads turned into tickets."""

@@ -1,0 +1,229 @@
+"""What the product asks of HubSpot: the account, what was created when, and whole tickets in batches."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from jobs.errors import SourceError
+from jobs.hubspot.client import HubSpotClient, Json
+from jobs.hubspot.payload import TICKET_PROPERTIES, RecordProperty, parse_ticket, parse_time
+from jobs.ticket import Ticket
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SEARCH_PAGE = 200
+SEARCH_BODY = 3_000  # characters; HubSpot refuses longer ones
+HOST_NAME = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+READ_BATCH = 100
+ASSOCIATION_BATCH = 1_000
+PERSON_PROPERTIES = ["firstname", "lastname"]
+COMPANY_PROPERTIES = ["name"]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The portal a token belongs to."""
+
+    portal_id: str
+    ui_domain: str
+
+    def ticket_link(self, ticket_id: str) -> str:
+        return f"https://{self.ui_domain}/contacts/{self.portal_id}/record/0-5/{ticket_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTicket:
+    """What a search says of a ticket: the id and the creation time, None where the portal gave none."""
+
+    ticket_id: str
+    created_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPage:
+    """One page of a search; ``more`` tells whether to ask again after ``last_id``."""
+
+    tickets: tuple[FoundTicket, ...]
+    last_id: str
+    more: bool
+
+
+class HubSpotGateway:
+    """Reads of HubSpot in the product's own words. It cannot write: its client knows read paths only."""
+
+    def __init__(
+        self,
+        client: HubSpotClient,
+        *,
+        tier: RecordProperty | None = None,
+        area: RecordProperty | None = None,
+        pipelines: Sequence[str] = (),
+    ) -> None:
+        self._client, self._tier, self._area = client, tier, area
+        self._pipelines = list(pipelines)
+        self._account: Account | None = None
+
+    def now(self) -> datetime | None:
+        """HubSpot's clock, or None before the first answer."""
+        return self._client.now()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def fetch_account(self) -> Account:
+        """The token's portal, asked once and kept; raises SettingsError for a refused token."""
+        if self._account is None:
+            self._account = parse_account(self._client.account_details())
+        return self._account
+
+    def search_created(self, start: datetime, end: datetime, after_id: str) -> FoundPage:
+        """Up to 200 tickets created in [start, end) with an id above ``after_id``, by rising id.
+
+        Paging by id inside a closed window neither skips nor repeats, and meets no 10,000 limit.
+        """
+        body = search_body(start, end, after_id, self._pipelines)
+        # What does not fit is asked for without its pipelines, and they are picked here.
+        fits = len(json.dumps(body)) <= SEARCH_BODY
+        page = parse_page(
+            self._client.search("tickets", body if fits else search_body(start, end, after_id, [])),
+            frozenset() if fits else frozenset(self._pipelines),
+        )
+        if page.more and int(page.last_id) <= int(after_id):
+            raise SourceError(
+                "HubSpot's search gives the same page again and again; check any proxy between, "
+                "nothing was lost, the next run asks again"
+            )
+        return page
+
+    def fetch_tickets(self, ticket_ids: Sequence[str]) -> dict[str, Ticket]:
+        """Whole tickets by id, with customer and company; an id HubSpot does not know is left out.
+
+        Five requests for up to 100 tickets, whatever their number of contacts' repeats. An id that is no
+        number is none of HubSpot's and not asked for: it would have the whole batch refused.
+        """
+        account = self.fetch_account()
+        askable = [one for one in dict.fromkeys(ticket_ids) if is_id(one)]
+        tickets = self._read_all("tickets", askable, [*TICKET_PROPERTIES, *self._extra("ticket")])
+        people = self._read_first("contacts", list(tickets), [*PERSON_PROPERTIES, *self._extra("contact")])
+        companies = self._read_first(
+            "companies", list(tickets), [*COMPANY_PROPERTIES, *self._extra("company")]
+        )
+        return {
+            ticket_id: parse_ticket(
+                ticket_id,
+                {"ticket": properties, "contact": people.get(ticket_id), "company": companies.get(ticket_id)},
+                link=account.ticket_link(ticket_id),
+                tier=self._tier,
+                area=self._area,
+            )
+            for ticket_id, properties in tickets.items()
+        }
+
+    def _extra(self, record: str) -> list[str]:
+        return [one.name for one in (self._tier, self._area) if one is not None and one.record == record]
+
+    def _read_all(self, object_type: str, ids: Iterable[str], properties: list[str]) -> dict[str, Json]:
+        found: dict[str, Json] = {}
+        for batch in batches(ids, READ_BATCH):
+            answer = self._client.batch_read(object_type, batch, properties)
+            wanted = set(batch)
+            for one in results_of(answer):
+                if (record_id := id_of(one, "id")) in wanted:
+                    found[record_id] = object_of(one, "properties")
+        return found
+
+    def _read_first(self, object_type: str, ticket_ids: list[str], properties: list[str]) -> dict[str, Json]:
+        """Each ticket's first associated record of ``object_type``."""
+        first: dict[str, str] = {}
+        for batch in batches(ticket_ids, ASSOCIATION_BATCH):
+            for one in results_of(self._client.batch_associations(object_type, batch)):
+                others = objects_of(one, "to")
+                # A row without an id is a ticket without a customer, and no reason to tell none of the batch.
+                if others and others[0].get("toObjectId"):
+                    first[id_of(object_of(one, "from"), "id")] = id_of(others[0], "toObjectId")
+        records = self._read_all(object_type, dict.fromkeys(first.values()), properties)
+        return {ticket: records[record] for ticket, record in first.items() if record in records}
+
+
+def search_body(start: datetime, end: datetime, after_id: str, pipelines: Sequence[str]) -> Json:
+    filters: list[Json] = [
+        {"propertyName": "createdate", "operator": "GTE", "value": epoch_ms(start)},
+        {"propertyName": "createdate", "operator": "LT", "value": epoch_ms(end)},
+        {"propertyName": "hs_object_id", "operator": "GT", "value": after_id},
+    ]
+    if pipelines:
+        filters.append({"propertyName": "hs_pipeline", "operator": "IN", "values": list(pipelines)})
+    return {
+        "filterGroups": [{"filters": filters}],
+        "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+        "properties": ["createdate", "hs_pipeline"],
+        "limit": SEARCH_PAGE,
+    }
+
+
+def parse_account(details: Json) -> Account:
+    """Raises SourceError for what cannot make a link: the card would show it."""
+    portal_id, ui_domain = str(details.get("portalId")), str(details.get("uiDomain"))
+    if not is_id(portal_id) or not HOST_NAME.fullmatch(ui_domain):
+        raise SourceError("HubSpot's account details lack portalId or uiDomain; check HUBSPOT_BASE_URL")
+    return Account(portal_id, ui_domain)
+
+
+def parse_page(answer: Json, pipelines: frozenset[str] = frozenset()) -> FoundPage:
+    """The page's tickets, of ``pipelines`` only where some are named; one that tells none counts."""
+    results = results_of(answer)
+    found = tuple(
+        FoundTicket(id_of(one, "id"), parse_time(object_of(one, "properties").get("createdate")))
+        for one in results
+        if not pipelines or object_of(one, "properties").get("hs_pipeline") in (*pipelines, None, "")
+    )
+    last_id = id_of(results[-1], "id") if results else ""
+    return FoundPage(found, last_id, more=bool(results and object_of(answer, "paging").get("next")))
+
+
+def results_of(answer: Json) -> list[Json]:
+    """An answer without results is no answer: taken for an empty one, it would lose tickets."""
+    if answer.get("results") is None:
+        raise unexpected()
+    return objects_of(answer, "results")
+
+
+def objects_of(record: Json, name: str) -> list[Json]:
+    value = record.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise unexpected()
+    return value
+
+
+def object_of(record: Json, name: str) -> Json:
+    value = record.get(name)
+    if not isinstance(value, dict | None):
+        raise unexpected()
+    return value or {}
+
+
+def id_of(record: Json, name: str) -> str:
+    value = str(record.get(name))
+    if not is_id(value):
+        raise unexpected()
+    return value
+
+
+def is_id(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) <= 20
+
+
+def unexpected() -> SourceError:
+    return SourceError("HubSpot's answer has not the shape of its API; check HUBSPOT_BASE_URL and any proxy")
+
+
+def epoch_ms(moment: datetime) -> str:
+    return str((moment - EPOCH) // timedelta(milliseconds=1))
+
+
+def batches(ids: Iterable[str], size: int) -> Iterator[list[str]]:
+    every = list(ids)
+    return (every[at : at + size] for at in range(0, len(every), size))

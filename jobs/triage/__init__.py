@@ -1,0 +1,1 @@
+"""What a ticket is about and how to handle it: models first, rules last."""

@@ -1,0 +1,106 @@
+"""What a call to any model's server has in common: how it is opened, and what its faults are called.
+
+Nothing from the environment changes a call: proxies, .netrc, SSL_CERT_FILE and the SDKs' own variables are
+ignored, so that a ticket and a secret go where the settings say and nowhere else.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from jobs.errors import ModelError, SettingsError
+
+if TYPE_CHECKING:
+    import httpx
+
+SETTINGS_FAULTS = frozenset({"refused_credential", "model_missing"})
+"""Kinds that no second try mends, only a setting or whoever runs the server."""
+
+_NAMED_STATUS = {
+    401: "refused_credential",
+    403: "refused_credential",
+    404: "model_missing",
+    413: "too_large",
+    429: "limited",
+    503: "busy",
+}
+# Both SDKs add more: what this machine is, and headers and keys they find in the environment.
+_SENT = ("Host", "Accept", "Accept-Encoding", "Connection", "Content-Type", "Content-Length", "User-Agent")
+
+
+def client_options(timeout_seconds: float, secrets: Mapping[str, str | None]) -> dict[str, Any]:
+    """Arguments for an httpx client whose whole calls end in time; ``secrets`` are headers, None left out.
+
+    Takes 190 ms for importing httpx, which ``--help`` and ``stats`` need not pay.
+    """
+    from jobs.triage.deadline import DeadlineTransport
+
+    return {
+        "timeout": timeout_seconds,
+        "transport": DeadlineTransport(),
+        "auth": _send_only({name: secret for name, secret in secrets.items() if secret is not None}),
+        "follow_redirects": False,
+        "trust_env": False,
+    }
+
+
+def kind_of(exc: BaseException) -> str:
+    """The kind of a call that ended without a status."""
+    import httpx
+
+    match exc:
+        case httpx.TimeoutException():
+            return "timeout"
+        case httpx.TransportError() | OSError():
+            return "unreachable"
+        case _:
+            return "not_json"
+
+
+def kind_of_status(status: int) -> str:
+    return _NAMED_STATUS.get(status, f"http_{status}")
+
+
+def explain(
+    kind: str, lines: Mapping[str, str], words: Mapping[str, str], *, retry_after: float | None = None
+) -> ModelError:
+    """The error of that kind, with its line or, for a status nobody foresaw, that of ``""``."""
+    line = lines.get(kind) or lines[""]
+    text = line.format(status=kind.removeprefix("http_"), **words)
+    error = ModelError(text, kind=kind, retry_after=retry_after)
+    error.permanent = kind in SETTINGS_FAULTS
+    return error
+
+
+def bearer(token: str | None) -> str | None:
+    return None if token is None else f"Bearer {token}"
+
+
+def check_url(setting: str, url: str, *, example: str, instead: str) -> str:
+    try:
+        split = urlsplit(url)
+        usable = split.scheme in {"http", "https"} and bool(split.hostname) and split.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SettingsError(f"{setting} is no http(s) URL; write it like {example}")
+    if split.username or split.password:
+        raise SettingsError(f"{setting} must not hold a user or password; use {instead}")
+    return url
+
+
+def check_header(setting: str, secret: str | None) -> str | None:
+    if secret is not None and not (secret.isascii() and secret.isprintable()):
+        raise SettingsError(f"{setting} holds a character that no HTTP header can carry; copy it again")
+    return secret or None
+
+
+def _send_only(secrets: Mapping[str, str]) -> "Callable[[httpx.Request], httpx.Request]":
+    import httpx
+
+    def authorise(request: httpx.Request) -> httpx.Request:
+        sent = {name: request.headers[name] for name in _SENT if name in request.headers}
+        request.headers = httpx.Headers({**sent, **secrets})
+        return request
+
+    return authorise

@@ -1,0 +1,163 @@
+"""Who is asked about a ticket, in which order, and what is said when nobody answers."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+from jobs.errors import ModelError
+from jobs.ticket import Ticket
+from jobs.triage.answer import Answer, parse_answer, to_verdict
+from jobs.triage.masking import Masked, mask
+from jobs.triage.pauses import Pauses
+from jobs.triage.prompt import Message, add_repair, build_messages
+from jobs.triage.rules import decide_by_rules
+from jobs.verdict import Provider, ProviderFailure, Verdict
+
+REPAIRED = frozenset({"invalid_answer", "cut_answer", "empty_answer"})
+"""Kinds where an answer came in time and could not be used; after any other the next model is asked."""
+
+
+class Model(Protocol):
+    """A language model: ``ask`` gives its words or raises ModelError, and keeps its own time limit.
+
+    One that is in the cloud says so by ``cloud: bool``; see ``is_in_cloud`` for one that says nothing.
+    """
+
+    @property
+    def provider(self) -> Provider: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def budget_chars(self) -> int: ...
+
+    def ask(self, messages: list[Message]) -> str: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a model gave no answer, in a line for a person; ``settings_fault`` where only they can mend it."""
+
+    line: str
+    settings_fault: bool
+
+
+def is_in_cloud(model: Model) -> bool:
+    """Whether tickets leave the house on the way to it: as it says itself, else for all but the local one."""
+    return bool(getattr(model, "cloud", model.provider is not Provider.LOCAL))
+
+
+class Triager:
+    """Asks ``models`` in order until one gives a valid answer, then falls back on the rules.
+
+    An answer that cannot be used is repaired once by the same model. A model whose server said "not before"
+    is passed over until then. May be used by several threads at once. Writes nothing anywhere: what went
+    wrong is in the verdict's ``failures``, one for each model in vain, and for a person in ``take_faults``.
+
+    Models in the cloud see only what ``masker`` makes of the ticket, and nothing at all where it raises;
+    None shows them all (CLOUD_TRIAGE=full). The company's name and the procedures are never masked.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        *,
+        company_name: str,
+        sop: str,
+        masker: Callable[[Ticket], Masked] | None = mask,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._models = tuple(models)
+        self._company_name = company_name
+        self._sop = sop
+        self._masker = masker
+        self._clock = clock
+        self._pauses = Pauses(clock)
+        self._faults: dict[tuple[Provider, str], Fault] = {}
+        self._lock = threading.Lock()
+
+    def triage(self, ticket: Ticket) -> Verdict:
+        """Never raises for anything a ticket or a model contains; ``attempts`` counts the questions asked."""
+        started = self._clock()
+        verdict = self._decide(ticket)
+        return replace(verdict, triage_ms=round((self._clock() - started) * 1000))
+
+    def close(self) -> None:
+        """Close the models' idle connections."""
+        for model in self._models:
+            model.close()
+
+    def take_faults(self) -> tuple[Fault, ...]:
+        """One for each kind of failure of each provider since the last call."""
+        with self._lock:
+            faults, self._faults = self._faults, {}
+        return tuple(faults.values())
+
+    def _decide(self, ticket: Ticket) -> Verdict:
+        failures: tuple[ProviderFailure, ...] = ()
+        inquiry = _Inquiry()
+        for model in self._models:
+            try:
+                self._pauses.check(model.provider)
+                answer = self._ask(inquiry, model, ticket)
+            except ModelError as exc:
+                failures += (ProviderFailure(model.provider, exc.kind),)
+                self._note(model.provider, exc)
+            else:
+                attempts = inquiry.attempts
+                return to_verdict(answer, model.provider, model.model, attempts=attempts, failures=failures)
+        return replace(decide_by_rules(ticket, failures), attempts=inquiry.attempts)
+
+    def _ask(self, inquiry: "_Inquiry", model: Model, ticket: Ticket) -> Answer:
+        if self._masker is None or not is_in_cloud(model):
+            return inquiry.ask(model, partial(self._build, ticket))
+        masked = _mask(self._masker, ticket)
+        return masked.restore(inquiry.ask(model, partial(self._build, masked.ticket)))
+
+    def _build(self, ticket: Ticket, budget_chars: int) -> list[Message]:
+        return build_messages(
+            ticket, company_name=self._company_name, sop=self._sop, budget_chars=budget_chars
+        )
+
+    def _note(self, provider: Provider, error: ModelError) -> None:
+        self._pauses.note(provider, error)
+        with self._lock:
+            self._faults[provider, error.kind] = Fault(str(error), settings_fault=error.permanent)
+
+
+def _mask(masker: Callable[[Ticket], Masked], ticket: Ticket) -> Masked:
+    try:
+        return masker(ticket)
+    except Exception as exc:  # noqa: BLE001 - whatever the fault is, the ticket must not leave
+        fault = type(exc).__name__
+    # Outside the handler: an error raised inside it would carry the other's, and that one the ticket.
+    line = f"masking failed ({fault}), so nothing was sent to the cloud; please report it"
+    raise ModelError(line, kind="masking_failed")
+
+
+class _Inquiry:
+    """The questions about one ticket, and how many they were."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+
+    def ask(self, model: Model, build: Callable[[int], list[Message]]) -> Answer:
+        """``build`` makes the first messages for a budget. Raises ModelError, a repair's if there was one."""
+        messages = build(model.budget_chars)
+        said = ""
+        try:
+            said = self._put(model, messages)
+            return parse_answer(said)
+        except ModelError as exc:
+            if exc.kind not in REPAIRED:
+                raise
+            fault = str(exc)
+        again = add_repair(messages, said, fault, budget_chars=model.budget_chars, build=build)
+        return parse_answer(self._put(model, again))
+
+    def _put(self, model: Model, messages: list[Message]) -> str:
+        self.attempts += 1
+        return model.ask(messages)

@@ -1,0 +1,1 @@
+"""Simulated vendors over real HTTP, for trying the product with no account."""

@@ -1,0 +1,41 @@
+"""Check messages: tell a channel which tickets are held, each once, so that a person looks (rule 6)."""
+
+from collections.abc import Callable, Sequence
+
+from jobs.notify.channel import Channel
+from jobs.notify.outcome import NotSent, Unknown
+from models.notices import give_back, take_unnoticed
+from models.switches import pause_after_unknown, pause_for_fault
+
+TICKETS_A_MESSAGE = 10
+WORDS = (
+    "**Held: nobody can tell whether these cards arrived.** Look above for each; then the operator runs "
+    "`python main.py confirm TICKET` (it is there) or `python main.py resend TICKET` (it is not):"
+)
+
+
+def name_held_tickets(channel: Channel, link_of: Callable[[str], str]) -> int:
+    """Send what check messages are due on an open channel; how many tickets were named.
+
+    A ticket is named once at most: it is marked before the message, and given back only where that was
+    certainly not sent. An unknown answer pauses the channel as one to a card does (rule 7).
+    """
+    named = 0
+    while ids := take_unnoticed(channel.name, TICKETS_A_MESSAGE):
+        with channel.turn(0) as seconds:
+            outcome = NotSent("rate_limited") if seconds else channel.announce(check_message(ids, link_of))
+        if isinstance(outcome, NotSent):
+            give_back(channel.name, ids)
+            if outcome.fault:
+                pause_for_fault(channel.name, channel.key_hash, outcome.error)
+            return named
+        if isinstance(outcome, Unknown):
+            pause_after_unknown(channel.name, channel.key_hash, outcome.error)
+            return named
+        named += len(ids)
+    return named
+
+
+def check_message(ticket_ids: Sequence[str], link_of: Callable[[str], str]) -> str:
+    """The program's own words, ids and links: nothing that a customer wrote."""
+    return "\n".join([WORDS, *(f"- #{one} <{link_of(one)}>" for one in ticket_ids)])

@@ -1,0 +1,65 @@
+"""``run-once --dry-run``: the cards a run would send, with nothing recorded and nothing sent."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from jobs.errors import SettingsError, TriageError
+from jobs.hubspot.gateway import FoundTicket, HubSpotGateway
+from jobs.notify.card import build_card
+from jobs.poll_tickets import created_between, upper_bound
+from jobs.run_once import Parts
+from jobs.run_report import RunReport
+from models import cursors
+from models.errors import WrongPortal
+from models.tickets import known_ids
+
+
+def preview_run(parts: Parts, *, ledger_exists: bool) -> RunReport:
+    """Show the cards a run would send: reads the portal and the ledger, records and sends nothing."""
+    report = RunReport(dry_run=True)
+    try:
+        parts.gateway.fetch_account()
+        start, end = preview_window(parts, ledger_exists=ledger_exists)
+        new = unknown_tickets(found_between(parts.gateway, start, end), ledger_exists=ledger_exists)
+        report.found = len(new)
+        report.note(
+            f"looked at tickets created from {start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC"
+        )
+        preview(parts, new)
+    except TriageError as error:
+        report.problem(str(error), settings_fault=isinstance(error, SettingsError))
+    report.note_faults(parts.triager.take_faults())
+    return report
+
+
+def preview_window(parts: Parts, *, ledger_exists: bool) -> tuple[datetime, datetime]:
+    end = parts.now()
+    if ledger_exists:
+        account = parts.gateway.fetch_account()
+        known = cursors.read_known_ledger()
+        if known and known.portal_id not in (None, account.portal_id):
+            raise WrongPortal(cursors.wrong_portal_line(str(known.portal_id), account.portal_id))
+        end = upper_bound(parts.gateway, parts.now)
+        if known and known.activated_at:
+            overlap = timedelta(seconds=parts.settings.poll_overlap_seconds)
+            return cursors.read_cursor("poll").looked_until_at - overlap, end
+    return parts.settings.notify_since or end - timedelta(seconds=parts.settings.poll_overlap_seconds), end
+
+
+def found_between(gateway: HubSpotGateway, start: datetime, end: datetime) -> list[FoundTicket]:
+    return [one for page in created_between(gateway, start, end) for one in page.tickets]
+
+
+def unknown_tickets(found: Sequence[FoundTicket], *, ledger_exists: bool) -> list[str]:
+    ids = [one.ticket_id for one in found]
+    known = known_ids(ids) if ledger_exists else set()
+    return [one for one in ids if one not in known]
+
+
+def preview(parts: Parts, ticket_ids: Sequence[str]) -> None:
+    for ticket in parts.gateway.fetch_tickets(ticket_ids).values():
+        if parts.stopping.is_set():
+            return
+        verdict = parts.triager.triage(ticket)
+        for channel in parts.channels:
+            channel.send(build_card(ticket, verdict, told_at=parts.now(), render=channel.render))

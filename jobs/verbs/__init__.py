@@ -1,0 +1,1 @@
+"""What each command does with its arguments and prints; the work itself is in the jobs."""

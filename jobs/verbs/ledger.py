@@ -1,0 +1,133 @@
+"""The verbs that need the database alone: migrate, stats, tickets, resend, confirm."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from jobs.errors import InputError
+from jobs.settings import Need, load_settings
+from jobs.verbs.printing import plain_table, print_json, print_table, say
+from models import held, schema, stats
+from models.database import close_database, open_database
+from models.errors import SchemaBehind
+from models.held import Release
+from models.tickets import TicketState, list_tickets
+
+TICKET_COLUMNS = (
+    "ticket_id",
+    "state",
+    "provider",
+    "priority",
+    "attempts",
+    "reason",
+    "last_error",
+    "next_attempt_at",
+    "processed_at",
+)
+
+
+def migrate(action: str, *, as_json: bool) -> int:
+    """``deploy`` applies what is pending; ``status`` lists all and exits with 1 while any is."""
+    with ledger():
+        applied = schema.deploy_migrations() if action == "deploy" else []
+        found = schema.migration_status()
+    if as_json:
+        print_json({"applied": applied, "migrations": [status_json(one) for one in found]})
+    elif action == "deploy":
+        say("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
+    else:
+        for one in found:
+            say(f"{describe(one):<24} {one.name}")
+    pending = any(one.applied_at is None for one in found)
+    return 1 if pending else 0
+
+
+def describe(one: schema.MigrationStatus) -> str:
+    if one.applied_at is None:
+        return "pending"
+    return "applied, file is gone" if one.missing else f"applied {one.applied_at:%Y-%m-%d %H:%M}"
+
+
+def status_json(one: schema.MigrationStatus) -> dict[str, object]:
+    applied_at = one.applied_at and one.applied_at.isoformat(timespec="seconds")
+    return {"name": one.name, "applied_at": applied_at, "file_missing": one.missing}
+
+
+def show_stats(*, as_json: bool) -> int:
+    with migrated_ledger():
+        counted = stats.read_stats()
+    if as_json:
+        print_json(counted.as_json())
+        return 0
+    rate = "-" if counted.success_rate is None else f"{counted.success_rate:.1%}"
+    table = plain_table("", "")
+    table.add_row("told", str(counted.total))
+    for name, count in counted.by_provider.items():
+        table.add_row(f"  by {name}", str(count))
+    table.add_row("by a model", rate)
+    table.add_row("open", str(counted.open))
+    table.add_row("held", str(counted.unconfirmed))
+    print_table(table)
+    return 0
+
+
+def show_tickets(state: str | None, *, as_json: bool) -> int:
+    with migrated_ledger():
+        rows = list_tickets(parse_state(state))
+    entries = [{name: readable(getattr(row, name)) for name in TICKET_COLUMNS} for row in rows]
+    if as_json:
+        print_json({"tickets": entries})
+        return 0
+    table = plain_table(*TICKET_COLUMNS)
+    for entry in entries:
+        table.add_row(*("-" if value is None else str(value) for value in entry.values()))
+    print_table(table)
+    return 0
+
+
+def readable(value: object) -> object:
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
+
+
+def parse_state(state: str | None) -> TicketState | None:
+    try:
+        return None if state is None else TicketState(state)
+    except ValueError:
+        known = ", ".join(TicketState)
+        raise InputError(f"--state: no such state; write one of {known}") from None
+
+
+def release(ticket_id: str, *, resend: bool) -> int:
+    """A person's word on a held ticket."""
+    if not (ticket_id.isascii() and ticket_id.isdigit()):
+        raise InputError("TICKET: is no ticket id; write the digits of the ticket's page in HubSpot")
+    with migrated_ledger():
+        done = held.resend_ticket(ticket_id) if resend else held.confirm_ticket(ticket_id)
+    if done is Release.DONE:
+        words = "is sent once more by the next run" if resend else "counts as told"
+        say(f"ticket {ticket_id} {words}")
+        return 0
+    words = "is not held; python main.py tickets tells where it is"
+    if done is Release.UNKNOWN_TICKET:
+        words = "is not in the ledger; check the id"
+    raise InputError(f"ticket {ticket_id} {words}")
+
+
+@contextmanager
+def ledger() -> Iterator[None]:
+    settings = load_settings(needs=Need.DATABASE)
+    open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
+    try:
+        yield
+    finally:
+        close_database()
+
+
+@contextmanager
+def migrated_ledger() -> Iterator[None]:
+    with ledger():
+        if not schema.is_current():
+            raise SchemaBehind(
+                "DATABASE_URL: the database is not up to date; run: python main.py migrate deploy"
+            )
+        yield

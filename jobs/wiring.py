@@ -1,0 +1,70 @@
+"""From settings to the parts that use them: the one place that knows both."""
+
+from jobs.errors import SettingsError
+from jobs.hubspot.client import HubSpotClient
+from jobs.hubspot.gateway import HubSpotGateway
+from jobs.hubspot.payload import RecordProperty
+from jobs.notify.channel import Channel
+from jobs.notify.discord import DiscordWebhook
+from jobs.setting_checks import CrmProperty
+from jobs.settings import Settings
+from jobs.triage.chain import Model, Triager
+from jobs.triage.groq import GroqModel
+from jobs.triage.masking import mask
+from jobs.triage.ollama import OllamaModel
+from jobs.triage.prompt import load_sop
+
+
+def build_gateway(settings: Settings) -> HubSpotGateway:
+    token = settings.hubspot_access_token
+    client = HubSpotClient(settings.hubspot_base_url, token.get_secret_value() if token else "")
+    return HubSpotGateway(
+        client,
+        tier=record_property(settings.customer_tier_property),
+        area=record_property(settings.product_area_property),
+        pipelines=settings.hubspot_pipelines,
+    )
+
+
+def record_property(chosen: CrmProperty | None) -> RecordProperty | None:
+    return None if chosen is None else RecordProperty(chosen.object, chosen.name)
+
+
+def build_triager(settings: Settings) -> Triager:
+    """The local model first, Groq behind it; the rules behind both are the triager's own."""
+    sop = load_sop(settings.sop_file) if settings.sop_file else ""
+    models: list[Model] = []
+    if settings.local_llm_url:
+        models.append(build_ollama(settings, settings.local_llm_url))
+    if settings.groq_api_key and settings.cloud_triage != "off":
+        models.append(build_groq(settings, settings.groq_api_key.get_secret_value()))
+    masker = None if settings.cloud_triage == "full" else mask
+    return Triager(models, company_name=settings.company_name, sop=sop, masker=masker)
+
+
+def build_groq(settings: Settings, api_key: str) -> GroqModel:
+    return GroqModel(api_key=api_key, model=settings.groq_model, base_url=settings.groq_base_url)
+
+
+def build_ollama(settings: Settings, url: str) -> OllamaModel:
+    return OllamaModel(
+        url=url,
+        model=settings.local_llm_model,
+        token=secret(settings.local_llm_token),
+        cf_access_id=secret(settings.cf_access_client_id),
+        cf_access_secret=secret(settings.cf_access_client_secret),
+    )
+
+
+def secret(setting: object) -> str | None:
+    return getattr(setting, "get_secret_value", lambda: None)()
+
+
+def build_channels(settings: Settings) -> list[Channel]:
+    """Where a live run tells: the team's channel."""
+    if settings.discord_webhook_url is None:
+        raise SettingsError(
+            "DISCORD_WEBHOOK_URL: is missing; the bot (DISCORD_BOT_TOKEN) is not built yet, so write "
+            "DISCORD_WEBHOOK_URL=https://discord.com/api/webhooks/your-id/your-token"
+        )
+    return [DiscordWebhook(settings.discord_webhook_url.get_secret_value(), settings.discord_ping)]

@@ -1,0 +1,134 @@
+"""The door: one short function per verb; what a verb needs is imported when it runs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+UNFINISHED, MISUSED = 1, 2
+RELEASES = (("resend", "send a held ticket once more"), ("confirm", "count a held ticket as told"))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python main.py",
+        description="Watches HubSpot for new support tickets, triages them and tells the team once.",
+        epilog="exit codes: 0 done; 1 tickets held or a service out of reach; 2 usage or settings",
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    run = add_verb(verbs, "run-once", run_once, "find new tickets, triage them, tell each once, and end")
+    run.add_argument("--sandbox", action="store_true", help="try it with simulated services and sandbox.db")
+    run.add_argument("--tickets", type=Path, metavar="FILE", help="sandbox: JSON lines of id, subject, body")
+    run.add_argument("--dry-run", action="store_true", help="print the cards, record and send nothing")
+    add_json(run)
+
+    migrate = add_verb(verbs, "migrate", run_migrate, "bring the database up to date, or tell where it is")
+    migrate.add_argument("action", nargs="?", choices=["deploy", "status"], default="deploy")
+    add_json(migrate)
+
+    add_json(add_verb(verbs, "stats", run_stats, "how many tickets were told, by whom, and what is open"))
+
+    tickets = add_verb(verbs, "tickets", run_tickets, "list the ledger's newest tickets")
+    tickets.add_argument("--state", help="found, claimed, retry, notified, unconfirmed, skipped or merged")
+    add_json(tickets)
+
+    for name, words in RELEASES:
+        release = add_verb(verbs, name, run_release, words)
+        release.add_argument("ticket", metavar="TICKET", help="the HubSpot ticket id")
+    return parser
+
+
+def add_verb(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    words: str,
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=words, description=words)
+    verb.set_defaults(run=run)
+    return verb
+
+
+def add_json(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
+
+
+def run_once(args: argparse.Namespace) -> int:
+    if args.tickets and not args.sandbox:
+        return misuse("--tickets works with --sandbox only", args)
+    if args.sandbox and args.dry_run:
+        return misuse("--dry-run reads the live portal; the sandbox needs none", args)
+    from jobs.verbs import run
+
+    if args.sandbox:
+        return run.run_sandbox(args.tickets, as_json=args.json)
+    return run.run_live(dry_run=args.dry_run, as_json=args.json)
+
+
+def run_migrate(args: argparse.Namespace) -> int:
+    from jobs.verbs import ledger
+
+    return ledger.migrate(args.action, as_json=args.json)
+
+
+def run_stats(args: argparse.Namespace) -> int:
+    from jobs.verbs import ledger
+
+    return ledger.show_stats(as_json=args.json)
+
+
+def run_tickets(args: argparse.Namespace) -> int:
+    from jobs.verbs import ledger
+
+    return ledger.show_tickets(args.state, as_json=args.json)
+
+
+def run_release(args: argparse.Namespace) -> int:
+    from jobs.verbs import ledger
+
+    return ledger.release(args.ticket, resend=args.verb == "resend")
+
+
+def misuse(line: str, args: argparse.Namespace) -> int:
+    print(f"python main.py {args.verb}: {line}", file=sys.stderr)
+    return MISUSED
+
+
+def main() -> int:
+    args = build_parser().parse_args()
+    try:
+        code = int(args.run(args))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return UNFINISHED
+    except OSError as error:
+        return give_up_output(error)
+    except Exception as error:  # noqa: BLE001 - the door: a user never meets a traceback
+        return explain(error, args)
+    return code
+
+
+def give_up_output(error: OSError) -> int:
+    """Standard output is closed or full: said once, and not again while Python shuts down."""
+    print(f"the output could not be written ({type(error).__name__}); nothing else was lost", file=sys.stderr)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return UNFINISHED
+
+
+def explain(error: Exception, args: argparse.Namespace) -> int:
+    """One line for a fault that has one; anything else is ours, and its class is all that is safe to show."""
+    from jobs.verbs.faults import exit_code_of, line_of
+
+    line = line_of(error)
+    print(line, file=sys.stderr)
+    if getattr(args, "json", False):
+        import json
+
+        print(json.dumps({"error": line}))
+    return exit_code_of(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,7 +12,7 @@ from typing import Any
 
 from jobs.errors import SettingsError, SourceError, TriageError
 from jobs.handle_tickets import Desk, Handled, backoff, handle_ticket
-from jobs.run_report import Result, RunReport
+from jobs.run_report import Result, Tally
 from jobs.ticket import Ticket
 from models import claims
 from models.claims import Claim
@@ -38,12 +38,18 @@ class ReadTicket:
     unreadable: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class InHand:
+    ticket_id: str
+    since: float
+
+
 class Handling:
     """Handles due tickets with ``threads`` threads until none is due or ``stop`` says so.
 
     ``fetch`` reads whole tickets by id, ``urgency`` ranks them (higher goes first). It never raises for a
     single ticket's fault; faults of HubSpot and of the store end the round and stand in the report. A ticket
-    that another worker won is left to the next ``run``.
+    that another worker won is left to the next ``run``, or to the next ``wake``.
     """
 
     def __init__(
@@ -52,7 +58,7 @@ class Handling:
         fetch: Callable[[Sequence[str]], dict[str, Ticket]],
         urgency: Callable[[Ticket], int],
         threads: int,
-        report: RunReport,
+        report: Tally,
         on_handled: Callable[[Handled], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,7 +66,9 @@ class Handling:
         self._report, self._on_handled, self._clock = report, on_handled, clock
         self._ready: deque[ReadTicket] = deque()
         self._reading: Future[list[ReadTicket]] | None = None
-        self._in_hand: dict[Future[Handled], str] = {}
+        self._in_hand: dict[Future[Handled], InHand] = {}
+        self._woken: Future[None] = Future()
+        self._waking = threading.Lock()
         self._begin()
 
     def _begin(self) -> None:
@@ -68,7 +76,21 @@ class Handling:
         self._left_to_others: set[str] = set()
         self._stopped = False  #: asked to stop, or a fault: nothing more is read or claimed
         self._none_due = False  #: the last read found nothing more
-        self._dropped = False  #: something read went stale since the last read began
+        self._outdated = False  #: the last read, since it began, no longer tells whether more is due
+
+    def wake(self) -> None:
+        """Something may be due now: look again, also while threads are busy. From any thread."""
+        with self._waking:
+            if not self._woken.done():
+                self._woken.set_result(None)
+
+    def wait_for_wake(self, seconds: float) -> None:
+        """Between two runs: return after ``seconds``, at once where somebody woke us since the last read."""
+        wait([self._woken], timeout=seconds)
+
+    def in_hand(self) -> dict[str, float]:
+        """The tickets that threads work on, and since when (monotonic seconds)."""
+        return {one.ticket_id: one.since for one in list(self._in_hand.values())}
 
     def run(self, stop: Callable[[], bool]) -> None:
         self._begin()
@@ -79,33 +101,41 @@ class Handling:
         ):
             while True:
                 self._stopped = self._stopped or stop()
+                self._take_wake()
                 self._drop_stale()
                 self._read_ahead(reader)
                 self._start(pool)
                 waiting: list[Future[Any]] = [*self._in_hand, *([self._reading] if self._reading else [])]
                 if waiting:
-                    wait(waiting, return_when=FIRST_COMPLETED)
+                    wait([*waiting, self._woken], return_when=FIRST_COMPLETED)
                 elif self._stopped or (self._none_due and not self._ready):
                     return
                 self._take_in()
                 self._finish()
 
+    def _take_wake(self) -> None:
+        if self._woken.done():
+            # The next wake finds a new future before this one is read by: none is lost between.
+            self._woken = Future()
+            self._none_due, self._outdated = False, True
+            self._left_to_others.clear()
+
     def _drop_stale(self) -> None:
         oldest = self._clock() - FRESH_SECONDS
         fresh = [one for one in self._ready if one.read_at > oldest]
         if len(fresh) < len(self._ready):
-            self._ready, self._none_due, self._dropped = deque(fresh), False, True
+            self._ready, self._none_due, self._outdated = deque(fresh), False, True
 
     def _read_ahead(self, reader: ThreadPoolExecutor) -> None:
         wanted = not (self._stopped or self._none_due) and len(self._ready) <= self._threads
         if wanted and self._reading is None:
             # What is in hand shows as due where its lease ran out under us: reading it again would not end.
             known = self._known() | self._left_to_others
-            self._dropped = False
+            self._outdated = False
             self._reading = reader.submit(self._read, known)
 
     def _known(self) -> set[str]:
-        return {one.ticket_id for one in self._ready} | set(self._in_hand.values())
+        return {one.ticket_id for one in self._ready} | {one.ticket_id for one in self._in_hand.values()}
 
     def _read(self, known: set[str]) -> list[ReadTicket]:
         due = [one for one in claims.find_due(READ_BATCH + len(known)) if one not in known][:READ_BATCH]
@@ -129,7 +159,7 @@ class Handling:
             known = self._known()
             ready = [*self._ready, *(one for one in read if one.ticket_id not in known)]
             self._ready = deque(sorted(ready, key=self._rank, reverse=True))
-            self._none_due = not read and not self._dropped
+            self._none_due = not read and not self._outdated
 
     def _start(self, pool: ThreadPoolExecutor) -> None:
         free = 0 if self._stopped else self._free_threads()
@@ -140,7 +170,7 @@ class Handling:
             taken = claims.claim(list(chosen), self._desk.owner, self._desk.lease_seconds)
             for one in taken:
                 future = pool.submit(self._handle, one, chosen[one.ticket_id])
-                self._in_hand[future] = one.ticket_id
+                self._in_hand[future] = InHand(one.ticket_id, self._clock())
             # Not read again in this run: a row that somebody keeps locked would make it a busy loop.
             self._left_to_others |= chosen.keys() - {one.ticket_id for one in taken}
 
@@ -175,7 +205,7 @@ class Handling:
 
     def _finish(self) -> None:
         for future in [one for one in self._in_hand if one.done()]:
-            ticket_id = self._in_hand.pop(future)
+            ticket_id = self._in_hand.pop(future).ticket_id
             with self._faults_noted():
                 handled = future.result()
                 self._report.record(ticket_id, handled.result, handled.provider)
@@ -207,7 +237,7 @@ class Handling:
 
     def _renew_until(self, over: threading.Event) -> None:
         while not over.wait(self._desk.lease_seconds / 3):
-            held = list(self._in_hand.values())
+            held = list(self.in_hand())
             try:
                 if held:
                     claims.renew_leases(held, self._desk.owner, self._desk.lease_seconds)

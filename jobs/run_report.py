@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from jobs.triage.chain import Fault
 
@@ -16,6 +17,13 @@ class Result(StrEnum):
     SKIPPED = "skipped"
     HELD = "held"
     LOST = "lost"  #: another worker won it; the ticket is theirs
+
+
+class Tally(Protocol):
+    """Where handled tickets and faults go: the report of one run, or what a worker counts and logs."""
+
+    def record(self, ticket_id: str, result: Result, provider: str | None = None) -> None: ...
+    def problem(self, line: str, *, settings_fault: bool = False) -> None: ...
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from itertools import chain
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -40,17 +40,19 @@ class Round:
         self.ledger.find(*ids)
         return ids
 
-    def run(self, stop: Callable[[], bool] = lambda: False, **settings: Any) -> RunReport:
-        desk = self.path.desk(**settings)
-        Handling(
-            desk,
+    def handling(self, **settings: Any) -> Handling:
+        return Handling(
+            self.path.desk(**settings),
             self.hubspot.fetch,
             self.urgency,
             self.threads,
             self.report,
             self.handled.append,
             clock=lambda: self.seconds,
-        ).run(stop)
+        )
+
+    def run(self, stop: Callable[[], bool] = lambda: False, **settings: Any) -> RunReport:
+        self.handling(**settings).run(stop)
         return self.report
 
 
@@ -314,3 +316,46 @@ def test_an_outage_is_told_after_three_asks() -> None:
     with pytest.raises(SourceError):
         fetch_around(fetch, [str(number) for number in range(100)])
     assert len(asked) == 3
+
+
+def test_a_wake_brings_a_new_ticket_in_while_another_keeps_a_thread_busy(round_: Round) -> None:
+    begun, told_meanwhile = Event(), Event()
+
+    def work(ticket: Ticket) -> None:
+        if ticket.ticket_id == "0000":
+            begun.set()
+            assert told_meanwhile.wait(30)
+
+    round_.path.triage.work = work
+    round_.find(1)
+    handling = round_.handling()
+    running = Thread(target=handling.run, args=(lambda: False,))
+    running.start()
+    assert begun.wait(30)
+    round_.ledger.find("0001")
+    handling.wake()
+    while round_.ledger.ticket("0001").state != "notified":
+        time.sleep(0.01)
+    assert "0000" in handling.in_hand()
+    told_meanwhile.set()
+    running.join()
+    assert states() == {"notified": 2}
+    assert handling.in_hand() == {}
+
+
+def test_a_wake_between_two_runs_is_not_lost(round_: Round) -> None:
+    handling = round_.handling()
+    handling.run(lambda: False)
+    handling.wake()
+    before = time.monotonic()
+    handling.wait_for_wake(60)
+    assert time.monotonic() - before < 30
+
+
+def test_a_run_takes_the_wake_and_waits_again_after_it(round_: Round) -> None:
+    handling = round_.handling()
+    handling.wake()
+    handling.run(lambda: False)
+    before = time.monotonic()
+    handling.wait_for_wake(0.2)
+    assert time.monotonic() - before >= 0.19

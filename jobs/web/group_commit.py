@@ -1,0 +1,146 @@
+"""Commits the rows of all requests that wait at a moment in one transaction, in a thread of its own.
+
+A commit costs the disk the same for one row as for a thousand. While one runs the next group gathers, so
+nobody waits for a timer, and the busier it is the larger the groups become.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from models.errors import StoreError
+from models.inbox import ReceivedEvent
+
+log = logging.getLogger("triage")
+
+MOST_WAITING_REQUESTS = 1_000
+MOST_WAITING_ROWS = 20_000  # 100 connections with 100 events each, twice; some 8 MB
+MOST_ROWS_IN_GROUP = 1_000  # so that a commit stays in the tens of milliseconds
+# HubSpot gives an app 5 seconds and sends again; what is committed after that is a repeat, and harmless.
+WAIT_SECONDS = 4.0
+
+Store = Callable[[Sequence[ReceivedEvent]], int]
+
+
+class NotStored(Exception):
+    """Too many requests wait, the commit failed, or nobody knows yet: the sender must send again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    events: Sequence[ReceivedEvent]
+    stored: "asyncio.Future[bool]"
+
+
+class GroupCommitter:
+    """All but ``store`` and ``on_stored``, which its thread calls, belongs to the event loop that opened it.
+
+    ``on_stored`` is called after each commit that brought new rows, before the senders get their answer.
+    """
+
+    def __init__(self, store: Store, on_stored: Callable[[], None]) -> None:
+        self.store = store
+        self.on_stored = on_stored
+        self.waiting: deque[Waiting] = deque()
+        self.waiting_rows = 0
+        self.at_work = False
+        self.is_failing = False
+        self.jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def open(self) -> None:
+        """Start the thread. A daemon: a store that hangs must not keep the process from ending."""
+        self.loop = asyncio.get_running_loop()
+        threading.Thread(target=self.run_jobs, name="webhook-commits", daemon=True).start()
+
+    async def close(self) -> None:
+        """Commit what waits, then end the thread; whoever is in a hurry cancels this."""
+        while self.waiting or self.at_work:
+            await asyncio.sleep(0.01)
+        self.jobs.put(None)
+
+    async def commit(self, events: Sequence[ReceivedEvent]) -> None:
+        """Return when ``events`` are committed, which may have been before; raises NotStored."""
+        full = len(self.waiting) >= MOST_WAITING_REQUESTS
+        if full or self.waiting_rows + len(events) > MOST_WAITING_ROWS:
+            raise NotStored
+        one = Waiting(events, self.loop.create_future())
+        self.waiting.append(one)
+        self.waiting_rows += len(events)
+        if not self.at_work:
+            self.at_work = True
+            self.loop.call_soon(self.begin_group)
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                stored = await one.stored
+        except TimeoutError:
+            raise NotStored from None
+        if not stored:
+            raise NotStored
+
+    def begin_group(self) -> None:
+        """Hand the oldest requests to the thread, or come to rest."""
+        group: list[Waiting] = []
+        rows = 0
+        while self.waiting and (not group or rows + len(self.waiting[0].events) <= MOST_ROWS_IN_GROUP):
+            one = self.waiting.popleft()
+            self.waiting_rows -= len(one.events)
+            if not one.stored.done():  # else it was given up, and will be sent again
+                group.append(one)
+                rows += len(one.events)
+        self.at_work = bool(group)
+        if group:
+            self.jobs.put(lambda: self.store_group(group))
+
+    def end_group(self, group: Sequence[Waiting], stored: Sequence[bool]) -> None:
+        for one, outcome in zip(group, stored, strict=True):
+            if not one.stored.done():
+                one.stored.set_result(outcome)
+        self.begin_group()
+
+    def run_aside(self, job: Callable[[], None]) -> None:
+        """Let the thread do something else between two commits."""
+        self.jobs.put(job)
+
+    def run_jobs(self) -> None:
+        while (job := self.jobs.get()) is not None:
+            try:
+                job()
+            except Exception:
+                log.exception("a job beside the webhooks failed")
+
+    def store_group(self, group: Sequence[Waiting]) -> None:
+        stored = [False] * len(group)
+        try:
+            stored = self.outcomes(group)
+        finally:
+            self.loop.call_soon_threadsafe(self.end_group, group, stored)
+
+    def outcomes(self, group: Sequence[Waiting]) -> list[bool]:
+        try:
+            return [self.is_stored([event for one in group for event in one.events])] * len(group)
+        except Exception:
+            if len(group) == 1:
+                log.exception("webhook events cannot be stored")
+                return [False]
+            # One request's rows must not cost the others theirs.
+            return [stored for one in group for stored in self.outcomes([one])]
+
+    def is_stored(self, events: Sequence[ReceivedEvent]) -> bool:
+        """False while the store is away, which is logged once when it begins and once when it ends."""
+        try:
+            new = self.store(events)
+        except StoreError:
+            if not self.is_failing:
+                log.exception("webhooks get 503: the store is away")
+            self.is_failing = True
+            return False
+        if self.is_failing:
+            log.info("webhooks are stored again")
+        self.is_failing = False
+        if new:
+            self.on_stored()
+        return True

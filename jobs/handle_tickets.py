@@ -56,7 +56,8 @@ class Desk:
     """What is needed to handle a ticket; shared by the threads of one process.
 
     ``owner`` is unique to the process. ``insist`` repeats a ledger write until the store took it or the
-    process ends. Without ``gates`` no channel is ever paused.
+    process ends. Without ``gates`` no channel is ever paused. ``horizon`` asks the ledger for the creation
+    time before which it remembers nothing, None while it remembers all.
     """
 
     owner: str
@@ -69,6 +70,7 @@ class Desk:
     now: Callable[[], datetime] = field(default=utc_now)
     lease_clock: Callable[[], float] = field(default=suspend_aware_seconds)
     gates: ChannelGates | None = None
+    horizon: Callable[[], datetime | None] = field(default=lambda: None)
 
     @property
     def configured(self) -> list[str]:
@@ -109,7 +111,7 @@ def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
         return concluded(desk, taken, "crashed")
     if ticket is None:
         return miss_ticket(desk, taken)
-    reason = None if taken.deliveries else reason_to_skip(desk, ticket)
+    reason = None if taken.deliveries else reason_to_skip(desk, taken, ticket)
     if reason is not None:
         skipped = claims.skip_ticket(taken, reason, ticket.created_at)
         return Handled(Result.SKIPPED if skipped else Result.LOST)
@@ -144,10 +146,21 @@ def miss_ticket(desk: Desk, taken: Claim) -> Handled:
     return Handled(Result.RETRYING if released else Result.LOST)
 
 
-def reason_to_skip(desk: Desk, ticket: Ticket) -> SkipReason | None:
+def reason_to_skip(desk: Desk, taken: Claim, ticket: Ticket) -> SkipReason | None:
+    """Whether the ticket is ours and of our time; a creation event overrides its age (design §5).
+
+    A ticket that came with its creation time passed the horizon at the door, and one that came without may
+    have been told and forgotten.
+    """
     if desk.pipelines and ticket.pipeline not in desk.pipelines:
         return SkipReason.OTHER_PIPELINE
-    return SkipReason.BEFORE_ACTIVATION if ticket.created_at < desk.activated_at else None
+    if taken.creation_event_at is not None:
+        return None
+    if ticket.created_at < desk.activated_at:
+        return SkipReason.BEFORE_ACTIVATION
+    horizon_at = desk.horizon() if taken.ticket_created_at is None else None
+    beyond = horizon_at is not None and ticket.created_at < horizon_at
+    return SkipReason.BEYOND_MEMORY if beyond else None
 
 
 def tell_all(desk: Desk, taken: Claim, ticket: Ticket, untold: Sequence[Channel]) -> Handled:

@@ -22,7 +22,7 @@ from models.database import (
 )
 from models.deliveries import Delivery, DeliveryState
 from models.names import Names
-from models.tickets import OPEN_STATES, ProcessedTicket, SkipReason, TicketState
+from models.tickets import OPEN_STATES, REOPENED_BY_A_CREATION, ProcessedTicket, SkipReason, TicketState
 
 t, d = Names(ProcessedTicket), Names(Delivery)
 MAYBE_TOLD = (DeliveryState.SENT, DeliveryState.SENDING, DeliveryState.UNCONFIRMED)
@@ -41,7 +41,8 @@ WITH due AS (
         {t.attempts} = t.{t.attempts} + 1, {t.crashes} = t.{t.crashes} + due.crashed::int,
         {t.updated_at} = clock_timestamp()
     FROM due WHERE t.{t.ticket_id} = due.{t.ticket_id}
-    RETURNING t.{t.ticket_id}, t.{t.attempts}, t.{t.crashes}, t.{t.missing_since_at}
+    RETURNING t.{t.ticket_id}, t.{t.attempts}, t.{t.crashes}, t.{t.missing_since_at},
+              t.{t.ticket_created_at}, t.{t.creation_event_at}
 )
 SELECT c.*, d.{d.channel}, d.{d.state}, d.{d.attempts}
 FROM claimed c LEFT JOIN {d} d ON d.{d.ticket_id} = c.{t.ticket_id}"""
@@ -59,7 +60,9 @@ class KnownDelivery:
 class Claim:
     """A ticket leased to ``owner`` for its ``attempt``-th try, and what its channels were told (rule 2).
 
-    ``crashes`` counts earlier tries that ended without a word from their worker.
+    ``crashes`` counts earlier tries that ended without a word from their worker. ``ticket_created_at`` is
+    None where no source told it; ``creation_event_at`` is set where a creation event overrides activation
+    and horizon (design §5).
     """
 
     ticket_id: str
@@ -68,6 +71,8 @@ class Claim:
     crashes: int
     missing_since_at: datetime | None
     deliveries: dict[str, KnownDelivery]
+    ticket_created_at: datetime | None = None
+    creation_event_at: datetime | None = None
 
 
 @rerun_on_conflict
@@ -114,10 +119,11 @@ def claim(ticket_ids: Sequence[str], owner: str, lease_seconds: float) -> list[C
 def claim_at_once(ordered: list[str], owner: str, lease_seconds: float) -> list[Claim]:
     claims: dict[str, Claim] = {}
     rows = database.execute_sql(CLAIM, (ordered, owner, lease_seconds)).fetchall()
-    for ticket_id, attempt, crashes, missing_since_at, channel, state, attempts in rows:
+    for ticket_id, attempt, crashes, missing, created, event, channel, state, attempts in rows:
         one = claims.get(ticket_id)
         if one is None:
-            one = claims[ticket_id] = Claim(ticket_id, owner, attempt, crashes, to_utc(missing_since_at), {})
+            times = to_utc(created), to_utc(event)
+            one = claims[ticket_id] = Claim(ticket_id, owner, attempt, crashes, to_utc(missing), {}, *times)
         if channel is not None:
             one.deliveries[channel] = KnownDelivery(DeliveryState(state), attempts)
     return list(claims.values())
@@ -141,7 +147,16 @@ def claim_plainly(ordered: list[str], owner: str, lease_seconds: float) -> list[
 
 def read_claims(ticket_ids: list[str], owner: str) -> list[Claim]:
     claims = {
-        row.ticket_id: Claim(row.ticket_id, owner, row.attempts, row.crashes, row.missing_since_at, {})
+        row.ticket_id: Claim(
+            row.ticket_id,
+            owner,
+            row.attempts,
+            row.crashes,
+            row.missing_since_at,
+            {},
+            row.ticket_created_at,
+            row.creation_event_at,
+        )
         for row in ProcessedTicket.select().where(ProcessedTicket.ticket_id.in_(ticket_ids))
     }
     for told in Delivery.select().where(Delivery.ticket_id.in_(ticket_ids)):
@@ -195,14 +210,21 @@ def release_for_retry(
 
 @rerun_on_conflict
 def skip_ticket(taken: Claim, reason: SkipReason, ticket_created_at: datetime | None) -> bool:
-    """Settle the ticket as never to be told; False where the claim was lost meanwhile."""
+    """Settle the ticket as never to be told; False where the claim was lost meanwhile.
+
+    A creation event that came since the claim overrides what a ticket's age says: then the ticket is given
+    back as found, which is False too. Without ``ticket_created_at`` the row keeps what it knows.
+    """
+    known_at = ProcessedTicket.ticket_created_at if ticket_created_at is None else ticket_created_at
     with transaction():
+        if reason in REOPENED_BY_A_CREATION and give_back_to_event(taken):
+            return False
         skipped = ProcessedTicket.update(
             state=TicketState.SKIPPED,
             reason=reason,
             provider="none",
             success=None,
-            ticket_created_at=ticket_created_at,
+            ticket_created_at=known_at,
             lease_owner=None,
             lease_expires_at=None,
             processed_at=clock(),
@@ -212,6 +234,15 @@ def skip_ticket(taken: Claim, reason: SkipReason, ticket_created_at: datetime | 
             return False
         count_settled(ProcessedTicket.get(ProcessedTicket.ticket_id == taken.ticket_id))
         return True
+
+
+def give_back_to_event(taken: Claim) -> bool:
+    """The row's lock decides between an event and a skip: whichever comes second sees the other."""
+    told = {"state": TicketState.FOUND, "lease_owner": None, "lease_expires_at": None, "updated_at": clock()}
+    held = lock_rows(ProcessedTicket.select().where(is_mine(taken)))
+    if not any(row.creation_event_at for row in held):
+        return False
+    return bool(ProcessedTicket.update(**told).where(is_mine(taken)).execute())
 
 
 def not_told_yet() -> dict[str, object]:

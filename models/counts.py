@@ -96,8 +96,8 @@ def seconds_between(start: datetime | None, end: datetime) -> float | None:
     return None if start is None else (end - start).total_seconds()
 
 
-def count_settled_sql(settled: str) -> str:
-    """PostgreSQL: the same as ``count_settled`` for every row of the CTE ``settled``, as one INSERT."""
+def count_settled_sql(settled: str, *, many: bool = False) -> str:
+    """PostgreSQL: the same as ``count_settled`` for the row of the CTE ``settled``; ``many`` for its rows."""
     h, t = Names(HourlyCount), Names(ProcessedTicket)
     columns = ("tickets", *CARD_COLUMNS, *TRIAGE_COLUMNS)
     quoted = [getattr(h, name) for name in (*KEY, *columns)]
@@ -105,13 +105,16 @@ def count_settled_sql(settled: str) -> str:
     age = f"extract(epoch FROM {t.processed_at} - {t.ticket_created_at})"
     card = f"width_bucket({age}::float8, {bounds_sql(CARD_BUCKETS)})"
     triage = f"width_bucket({t.triage_ms}::float8, {bounds_sql(TRIAGE_BUCKETS)})"
-    values = [flag_sql("card_bucket", at) for at in range(len(CARD_COLUMNS))]
+    values = ["1", *(flag_sql("card_bucket", at) for at in range(len(CARD_COLUMNS)))]
     values += [flag_sql("triage_bucket", at) for at in range(len(TRIAGE_COLUMNS))]
+    if many:
+        values = [f"sum({value})" for value in values]
     return f"""
     INSERT INTO {h} ({", ".join(quoted)})
     SELECT date_trunc('hour', {t.processed_at}, 'UTC'), coalesce({t.source}, ''),
-           coalesce({t.provider}, 'none'), coalesce({t.priority}, ''), {t.state}, 1, {", ".join(values)}
+           coalesce({t.provider}, 'none'), coalesce({t.priority}, ''), {t.state}, {", ".join(values)}
     FROM {settled}, LATERAL (SELECT {card} AS card_bucket, {triage} AS triage_bucket) AS b
+    {"GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5" if many else ""}
     ON CONFLICT ({", ".join(quoted[: len(KEY)])}) DO UPDATE SET {sums}"""
 
 

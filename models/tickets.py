@@ -45,6 +45,8 @@ class SkipReason(StrEnum):
 
 
 REOPENED_BY_A_SEARCH = (SkipReason.GONE, SkipReason.OTHER_PIPELINE)
+REOPENED_BY_A_CREATION = (SkipReason.BEFORE_ACTIVATION, SkipReason.BEYOND_MEMORY)
+SETTLED_STATES = (TicketState.NOTIFIED, TicketState.SKIPPED, TicketState.MERGED)
 
 
 def utc_now() -> datetime:

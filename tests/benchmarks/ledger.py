@@ -93,7 +93,8 @@ def proposals(ids: list[str]) -> list[Proposal]:
 def begin_params(case: Case) -> Params:
     verdict = (getattr(VERDICT, name) for name in VerdictColumns.__slots__)
     (one,) = case.claims
-    return (*verdict, LEASE_SECONDS, one.ticket_id, OWNER, one.attempt, CHANNEL, NEVER_TRIED)
+    unpaused = (False, CHANNEL, "")
+    return (*verdict, LEASE_SECONDS, one.ticket_id, OWNER, one.attempt, *unpaused, CHANNEL, NEVER_TRIED)
 
 
 def sent_params(case: Case) -> Params:
@@ -114,7 +115,7 @@ def proposing(size: int, rounds: int) -> Operation:
         unknown,
         lambda case: propose(proposals(case.ids), Source.POLL),
         PROPOSE,
-        lambda case: (case.ids, [to_text(CREATED)] * size, "poll"),
+        lambda case: (case.ids, [to_text(CREATED)] * size, [None] * size, "poll"),
         TicketState.FOUND,
     )
 

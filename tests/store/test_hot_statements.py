@@ -1,6 +1,8 @@
 """On PostgreSQL each hot statement leaves the same rows as the plain queries, which are SQLite's only way."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -10,18 +12,20 @@ from hypothesis import strategies as st
 import models.claims
 import models.proposals
 import models.sends
-from models.claims import claim
+from models.claims import Claim, claim
 from models.counts import HourlyCount
-from models.database import close_database, connection, database, open_database
+from models.cursors import Cursor
+from models.database import close_database, connection, database, open_database, read_clock
 from models.deliveries import Delivery, DeliveryState
 from models.proposals import Proposal, propose
 from models.sends import begin_delivery, record_sent
 from models.tickets import ProcessedTicket, SkipReason, Source, TicketState
-from tests.store.conftest import CREATED, VERDICT
+from tests.store.conftest import VERDICT
 
 CHANNELS = ["console", "discord"]
+DAY = 86_400
 TIMES = {"processed_at", "created_at", "updated_at", "lease_expires_at", "next_attempt_at"}
-SENDS = {"first_sending_at", "sending_at", "sent_at", "notice_at"}
+SENDS = {"ticket_created_at", "creation_event_at", "first_sending_at", "sending_at", "sent_at", "notice_at"}
 MODULES = (models.claims, models.proposals, models.sends)
 
 ticket_rows = st.fixed_dictionaries(
@@ -32,6 +36,8 @@ ticket_rows = st.fixed_dictionaries(
         "lease": st.sampled_from([-60, 60]),
         "due": st.sampled_from([-60, 60]),
         "attempts": st.integers(0, 2),
+        "created": st.sampled_from([None, -20, -6 * DAY]),
+        "event": st.sampled_from([None, -20]),
         "deliveries": st.dictionaries(
             st.sampled_from([*CHANNELS, "removed"]),
             st.tuples(st.sampled_from(DeliveryState), st.integers(0, 2)),
@@ -55,13 +61,14 @@ def postgres(server_url: str, template: str) -> Iterator[None]:
 def lay(row: dict[str, Any]) -> None:
     """Empty tables but for one ticket in the state that hypothesis chose."""
     ahead = "clock_timestamp() + interval '1 second' * %s"
-    for model in (ProcessedTicket, Delivery, HourlyCount):
+    for model in (ProcessedTicket, Delivery, HourlyCount, Cursor):
         model.delete().execute()
+    named = ("state", "reason", "attempts", "owner", "created", "event", "lease", "due")
     database.execute_sql(
         "INSERT INTO processed_tickets (ticket_id, state, reason, source, attempts, lease_owner, triage_ms,"
-        f" ticket_created_at, lease_expires_at, next_attempt_at) VALUES"
-        f" ('1', %s, %s, 'poll', %s, %s, 700, clock_timestamp() - interval '20 seconds', {ahead}, {ahead})",
-        (row["state"], row["reason"], row["attempts"], row["owner"], row["lease"], row["due"]),
+        " ticket_created_at, creation_event_at, lease_expires_at, next_attempt_at) VALUES"
+        f" ('1', %s, %s, 'poll', %s, %s, 700, {ahead}, {ahead}, {ahead}, {ahead})",
+        [row[name] for name in named],
     )
     for channel, (state, attempts) in row["deliveries"].items():
         Delivery.insert(ticket_id="1", channel=channel, state=state, attempts=attempts).execute()
@@ -74,10 +81,7 @@ def rows_left() -> list[dict[str, Any]]:
         for row in cast(Any, model.select().order_by(*key_of(model)).dicts()):
             plain = {name: value for name, value in row.items() if name != "id"}
             left.append(
-                {
-                    name: value is not None if name in TIMES | SENDS | {"ticket_created_at"} else value
-                    for name, value in plain.items()
-                }
+                {name: value is not None if name in TIMES | SENDS else value for name, value in plain.items()}
             )
     return left
 
@@ -108,16 +112,53 @@ unhurried = settings(
 )
 
 
+ledger_rows = st.none() | st.fixed_dictionaries(
+    {"horizon": st.sampled_from([None, -5 * DAY]), "activation": st.sampled_from([None, -3 * DAY, -30 * DAY])}
+)
+shown_times = st.sampled_from([None, -60, -2 * DAY, -6 * DAY])
+shown_tickets = st.lists(
+    st.tuples(st.sampled_from(["1", "2", "10"]), shown_times, st.sampled_from([None, -30, -DAY, -5 * DAY])),
+    max_size=4,
+)
+
+
+def remember(ledger: dict[str, Any] | None) -> None:
+    """The ledger's own row, or none, as before its first run."""
+    now = read_clock()
+    if ledger is not None:
+        horizon, activation = (
+            None if seconds is None else now + timedelta(seconds=seconds) for seconds in ledger.values()
+        )
+        Cursor.insert(name="ledger", horizon_at=horizon, activated_at=activation).as_rowcount().execute()
+
+
 @unhurried
-@given(row=ticket_rows)
-def test_propose(postgres: None, row: dict[str, Any]) -> None:
-    compare(row, lambda: propose([Proposal("2", CREATED), Proposal("1")], Source.SWEEP))
+@given(row=ticket_rows, ledger=ledger_rows, shown=shown_tickets)
+def test_propose(postgres: None, row: dict[str, Any], ledger: Any, shown: list[Any]) -> None:
+    now = datetime.now(UTC)
+    given = [
+        Proposal(one, *(None if at is None else now + timedelta(seconds=at) for at in times))
+        for one, *times in shown
+    ]
+
+    def act() -> object:
+        remember(ledger)
+        return propose(given, Source.SWEEP)
+
+    compare(row, act)
 
 
 @unhurried
 @given(row=ticket_rows)
 def test_claim(postgres: None, row: dict[str, Any]) -> None:
-    compare(row, lambda: claim(["1", "2"], "me", 60))
+    def claimed() -> list[tuple[Claim, bool, bool]]:
+        times = {"ticket_created_at": None, "creation_event_at": None}
+        return [
+            (replace(one, **cast(Any, times)), bool(one.ticket_created_at), bool(one.creation_event_at))
+            for one in claim(["1", "2"], "me", 60)
+        ]
+
+    compare(row, claimed)
 
 
 @unhurried

@@ -34,6 +34,11 @@ def build_parser() -> argparse.ArgumentParser:
     tickets.add_argument("--state", help="found, claimed, retry, notified, unconfirmed, skipped or merged")
     add_json(tickets)
 
+    forget = add_verb(verbs, "retention", run_retention, "forget old settled tickets, as every night")
+    forget.add_argument("--days", type=int, metavar="N", help="remember so many (default: RETENTION_DAYS)")
+    forget.add_argument("--dry-run", action="store_true", help="count what would go, change nothing")
+    add_json(forget)
+
     for name, words in RELEASES:
         release = add_verb(verbs, name, run_release, words)
         release.add_argument("ticket", metavar="TICKET", help="the HubSpot ticket id")
@@ -83,6 +88,12 @@ def run_tickets(args: argparse.Namespace) -> int:
     from jobs.verbs import ledger
 
     return ledger.show_tickets(args.state, as_json=args.json)
+
+
+def run_retention(args: argparse.Namespace) -> int:
+    from jobs.verbs import retention
+
+    return retention.retention(args.days, dry_run=args.dry_run, as_json=args.json)
 
 
 def run_release(args: argparse.Namespace) -> int:

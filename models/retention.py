@@ -1,0 +1,250 @@
+"""Retention: how far back the ledger remembers, and forgetting what lies behind that (design §5).
+
+The memory horizon is a creation time: below it, an id without a row may have been told and forgotten. It is
+raised and committed before anything is deleted, and it never falls. Nothing here takes long: rows go in
+pages, each a transaction of its own, so that claims and sends go on beside it.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, cast
+
+from peewee import SQL, Case, Expression, Field, Model, ModelSelect, fn
+
+from models.claims import lock_rows
+from models.counts import HourlyCount
+from models.cursors import Cursor
+from models.database import (
+    clock,
+    database,
+    on_postgres,
+    read_clock,
+    rerun_on_conflict,
+    to_text,
+    to_utc,
+    transaction,
+)
+from models.deliveries import Delivery
+from models.inbox import WebhookEvent
+from models.proposals import CREATION_COUNTS, quoted
+from models.tickets import OPEN_STATES, SETTLED_STATES, ProcessedTicket, TicketState
+
+LEAST_DAYS = CREATION_COUNTS.days  #: a creation event may still come for so long
+COUNTS_DAYS = 400
+NEVER, NO_TIME = datetime.min.replace(tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
+ANALYZED = ("processed_tickets", "deliveries", "webhook_inbox", "hourly_counts")
+SAMPLE = 20  #: of 300 rows each: enough for our few plans, and a fifth of the time of PostgreSQL's default
+
+
+class HeldBack(StrEnum):
+    """What keeps the memory horizon from rising further; the first two are as it should be."""
+
+    RETENTION = "retention"  #: RETENTION_DAYS
+    FOUR_DAYS = "four days"  #: a creation event may come that late
+    POLL = "poll"  #: it has not looked further yet, or never
+    SWEEP = "sweep"  #: the last one that was completed did not look further, or there was none
+    INBOX = "inbox"  #: a webhook that was not drained yet
+    OPEN_TICKET = "open ticket"  #: one that was not told yet
+    HELD_TICKET = "held ticket"  #: one that waits for a person
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """Tickets created before ``at`` may be forgotten (None: none may yet), and why it is no later."""
+
+    at: datetime | None
+    held_by: HeldBack
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one step over the ledger came to; ``last_id`` is where the next begins, None after the last."""
+
+    tickets: int = 0
+    deliveries: int = 0
+    last_id: str | None = None
+
+
+@rerun_on_conflict
+def read_horizon() -> datetime | None:
+    """The stored horizon, None while nothing was forgotten."""
+    return stored_horizon()
+
+
+@rerun_on_conflict
+def judge_horizon(retention_days: int, overlap: timedelta, now: datetime) -> Horizon:
+    """Where ``raise_horizon`` would put it now; changes nothing."""
+    return lifted(find_bounds(retention_days, overlap, now))
+
+
+@rerun_on_conflict
+def raise_horizon(retention_days: int, overlap: timedelta, now: datetime) -> Horizon:
+    """Raise the memory horizon as far as nothing speaks against it; it never falls.
+
+    ``now`` is the worker's clock; the earlier of it and the database's counts. Until both poll and sweep have
+    looked once it stays where it is. Whoever proposes tickets meanwhile waits, so this is short.
+    """
+    with transaction():
+        lock_ledger()
+        horizon = lifted(find_bounds(retention_days, overlap, now))
+        Cursor.update(horizon_at=horizon.at).where(Cursor.name == "ledger").execute()
+        return horizon
+
+
+def lock_ledger() -> None:
+    """Before the bounds are read: what was proposed under the old horizon is seen by the next statement."""
+    if on_postgres():
+        list(Cursor.select(Cursor.name).where(Cursor.name == "ledger").for_update())
+
+
+def lifted(bounds: dict[HeldBack, datetime]) -> Horizon:
+    held_by = min(bounds, key=lambda one: bounds[one])
+    highest = max(bounds[held_by], stored_horizon() or NEVER)
+    return Horizon(None if highest == NEVER else highest, held_by)
+
+
+def stored_horizon() -> datetime | None:
+    ledger = Cursor.get_or_none(Cursor.name == "ledger")
+    return cast("datetime | None", ledger.horizon_at) if ledger else None
+
+
+def find_bounds(retention_days: int, overlap: timedelta, now: datetime) -> dict[HeldBack, datetime]:
+    """The times above which the horizon must not rise; NEVER where a source has not looked yet."""
+    earliest_now = min(now, read_clock())
+    looked = {row.name: row for row in Cursor.select().where(Cursor.name.in_(["poll", "sweep"]))}
+    polled_until = looked["poll"].looked_until_at if "poll" in looked else None
+    swept_from = looked["sweep"].looked_from_at if "sweep" in looked else None
+    found = {
+        HeldBack.INBOX: oldest_event(),
+        HeldBack.OPEN_TICKET: oldest_ticket(f"state IN ({quoted(OPEN_STATES)})"),
+        HeldBack.HELD_TICKET: oldest_ticket(f"state = '{TicketState.UNCONFIRMED}'"),
+    }
+    return {
+        HeldBack.RETENTION: earliest_now - timedelta(days=retention_days),
+        HeldBack.FOUR_DAYS: earliest_now - CREATION_COUNTS,
+        HeldBack.POLL: polled_until - overlap if polled_until else NEVER,
+        HeldBack.SWEEP: swept_from or NEVER,
+        **{name: at for name, at in found.items() if at is not None},
+    }
+
+
+def oldest_event() -> datetime | None:
+    """Of the undrained ones, by when it happened, or came where it told no time."""
+    timeless = (WebhookEvent.occurred_at == NO_TIME, WebhookEvent.received_at)
+    happened_at = Case(None, [timeless], WebhookEvent.occurred_at)
+    undrained = WebhookEvent.set_aside_at.is_null()
+    return to_utc(WebhookEvent.select(fn.MIN(happened_at)).where(undrained).scalar())
+
+
+def oldest_ticket(of: str) -> datetime | None:
+    """By creation, or four days before it was found where nobody told that; ``of`` is a partial index's text.
+
+    Peewee would give the states as parameters, and SQLite does not see then that the index fits.
+    """
+    unknown = Case(None, [(ProcessedTicket.ticket_created_at.is_null(), ProcessedTicket.created_at)])
+    times = ProcessedTicket.select(fn.MIN(ProcessedTicket.ticket_created_at), fn.MIN(unknown)).where(SQL(of))
+    created_at, found_at = map(to_utc, cast(Any, times).tuples().get())
+    known = [created_at] if created_at else []
+    return min([*known, *([found_at - CREATION_COUNTS] if found_at else [])], default=None)
+
+
+@rerun_on_conflict
+def forget_batch(retention_days: int, limit: int, after: str = "") -> Page:
+    """Forget what may be forgotten among the next ``limit`` tickets by id, with their deliveries.
+
+    Settled, settled longer ago than the retention and four days, and created before the stored horizon; open
+    and held ones never. Call it with the page's ``last_id`` until that is None. Rows that others have locked
+    stay for the next night. Any number of callers at once is safe.
+    """
+    with transaction():
+        horizon_at = stored_horizon()
+        if horizon_at is None:
+            return Page()
+        page, last_id = next_page(limit, after)
+        old = ProcessedTicket.select(ProcessedTicket.ticket_id).where(
+            page, is_forgettable(retention_days, horizon_at)
+        )
+        ids = [row.ticket_id for row in lock_rows(old, skip_locked=True)]
+        if not ids:
+            return Page(last_id=last_id)
+        deliveries = Delivery.delete().where(Delivery.ticket_id.in_(ids)).execute()
+        tickets = ProcessedTicket.delete().where(ProcessedTicket.ticket_id.in_(ids)).execute()
+        return Page(tickets, deliveries, last_id)
+
+
+@rerun_on_conflict
+def count_batch(retention_days: int, horizon_at: datetime, limit: int, after: str = "") -> Page:
+    """What ``forget_batch`` would forget under ``horizon_at``; changes nothing."""
+    page, last_id = next_page(limit, after)
+    old = ProcessedTicket.select(ProcessedTicket.ticket_id).where(
+        page, is_forgettable(retention_days, horizon_at)
+    )
+    deliveries = Delivery.select().where(Delivery.ticket_id.in_(old)).count()
+    return Page(old.count(), deliveries, last_id)
+
+
+def next_page(limit: int, after: str) -> tuple[Expression, str | None]:
+    """The condition of the next ``limit`` ids, and the last of them, None where these are the rest.
+
+    By id and not by time: ids are unique, so a page is never longer than it should be, and old rows that must
+    stay are passed once a night instead of once a page.
+    """
+    beyond = ProcessedTicket.ticket_id > after
+    ids = ProcessedTicket.select(ProcessedTicket.ticket_id).where(beyond).order_by(ProcessedTicket.ticket_id)
+    last = cast("str | None", ids.limit(1).offset(limit - 1).scalar())
+    return (beyond if last is None else beyond & (ProcessedTicket.ticket_id <= last)), last
+
+
+def is_forgettable(retention_days: int, horizon_at: datetime) -> Expression:
+    created_at = fn.COALESCE(ProcessedTicket.ticket_created_at, ProcessedTicket.created_at)
+    return (
+        ProcessedTicket.state.in_(SETTLED_STATES)
+        & (ProcessedTicket.processed_at < clock(-kept_seconds(retention_days)))
+        & (created_at < to_text(horizon_at))
+    )
+
+
+def kept_seconds(retention_days: int) -> float:
+    return max(retention_days, LEAST_DAYS) * 86_400.0
+
+
+@rerun_on_conflict
+def prune_inbox(retention_days: int, limit: int, *, dry_run: bool = False) -> int:
+    """Delete events that were set aside, or kept for the merge rule, longer ago than the retention."""
+    cut = read_clock() - timedelta(seconds=kept_seconds(retention_days))
+    # received_at comes before set_aside_at, and has the index.
+    old = (WebhookEvent.received_at < cut) & (WebhookEvent.set_aside_at < cut)
+    query = WebhookEvent.select().where(old).order_by(WebhookEvent.received_at)
+    return delete_some(WebhookEvent, query, limit, dry_run)
+
+
+@rerun_on_conflict
+def prune_counts(limit: int, *, dry_run: bool = False) -> int:
+    """Delete hourly counts of more than 400 days ago."""
+    cut = read_clock() - timedelta(days=COUNTS_DAYS)
+    old = HourlyCount.select().where(HourlyCount.hour < cut).order_by(HourlyCount.hour)
+    return delete_some(HourlyCount, old, limit, dry_run)
+
+
+def delete_some(model: type[Model], old: "ModelSelect[Any]", limit: int, dry_run: bool) -> int:
+    """Delete at most ``limit`` rows that nobody else holds; how many, or in a dry run how many in all."""
+    if dry_run:
+        return int(old.count())
+    key = cast(Field, model._meta.primary_key)
+    with transaction():
+        chosen = old.limit(limit)
+        ids = [row._pk for row in (chosen.for_update(skip_locked=True) if on_postgres() else chosen)]
+        return int(model.delete().where(key.in_(ids)).execute()) if ids else 0
+
+
+@rerun_on_conflict
+def refresh_statistics(table: str) -> None:
+    """Tell the planner how full ``table`` is by now; left out where another session does so."""
+    if not on_postgres():
+        database.execute_sql("PRAGMA analysis_limit = 400")
+        database.execute_sql("PRAGMA optimize")
+        return
+    with transaction():
+        database.execute_sql(f"SET LOCAL default_statistics_target = {SAMPLE}")
+        database.execute_sql(f'ANALYZE (SKIP_LOCKED) "{table}"')

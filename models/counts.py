@@ -1,13 +1,18 @@
-"""Counts by hour that outlive the tickets they count: no ids, written in the transaction that settles."""
+"""Counts by hour that outlive the tickets they count: no ids, written in the transaction that settles.
 
-from datetime import datetime
+Beside the tickets stand the events that all workers together count: rows whose ``state`` is an Event.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
 
 from peewee import CharField, FloatField, IntegerField
 
-from models.database import BaseModel, UtcDateTimeField
+from models.database import BaseModel, UtcDateTimeField, read_clock, rerun_on_conflict
 from models.names import Names
 from models.tickets import ProcessedTicket
 
+HOUR = timedelta(hours=1)
 KEY = ("hour", "source", "provider", "priority", "state")
 #: Upper bounds of the histograms; the last bucket holds what is above. Creation to card in seconds.
 CARD_BUCKETS = {
@@ -29,6 +34,16 @@ TRIAGE_BUCKETS = {
 }
 CARD_COLUMNS = (*CARD_BUCKETS, "card_over")
 TRIAGE_COLUMNS = (*TRIAGE_BUCKETS, "triage_over")
+
+
+class Event(StrEnum):
+    """What happened beside tickets; never the name of a ticket's state, at most 20 characters."""
+
+    WEBHOOK_REFUSED = "webhook refused"  #: a signature or token that does not hold
+    WEBHOOK_DROPPED = "webhook dropped"  #: an event of a kind that is not ours
+    CHANNEL_FAILED = "channel failed"  #: a send that failed or whose outcome is unknown
+    CREDENTIAL_REFUSED = "credential refused"  #: a service refused our key, token or URL
+    SEARCH_SHOWED = "search showed"  #: tickets in a search's answer, known ones included
 
 
 class HourlyCount(BaseModel):
@@ -61,10 +76,61 @@ class HourlyCount(BaseModel):
         indexes = ((KEY, True),)
 
 
+@rerun_on_conflict
+def count_event(event: Event, number: int = 1, of: str = "") -> None:
+    """Add ``number`` to the event's current hour; ``of`` names a service or channel in 20 characters."""
+    hour = start_of_hour(read_clock())
+    row = {"hour": hour, "source": of[:20], "state": event.value, "tickets": number}
+    HourlyCount.insert(row).on_conflict(
+        conflict_target=[getattr(HourlyCount, name) for name in KEY],
+        update={HourlyCount.tickets: HourlyCount.tickets + number},
+    ).execute()
+
+
+def recent_events(event: Event, seconds: float) -> int:
+    """About how often it happened in the last ``seconds``, by the database's clock; see recent_by_name."""
+    return round(sum(estimate_recent(event, seconds).values()))
+
+
+def recent_by_name(event: Event, seconds: float) -> dict[str, int]:
+    """The same for each ``of``.
+
+    Rows are whole hours, so the window slides by assuming that the events of an hour came evenly: an hour
+    counts by the part of it that lies in the window (of the current hour, the part so far), and the sum is
+    rounded. Off by at most what the oldest hour of the window held; exact in the hour of the events.
+    """
+    rounded = {name: round(number) for name, number in estimate_recent(event, seconds).items()}
+    return {name: number for name, number in rounded.items() if number}
+
+
+@rerun_on_conflict
+def estimate_recent(event: Event, seconds: float) -> dict[str, float]:
+    now = read_clock()
+    start = now - timedelta(seconds=seconds)
+    since = (HourlyCount.hour >= start_of_hour(start)) & (HourlyCount.state == event.value)
+    estimates: dict[str, float] = {}
+    for row in HourlyCount.select().where(since):
+        part = part_within(row.hour, start, now)
+        estimates[row.source] = estimates.get(row.source, 0.0) + row.tickets * part
+    return estimates
+
+
+def part_within(hour: datetime, start: datetime, now: datetime) -> float:
+    """The part, 0 to 1, of the hour's time up to ``now`` that lies after ``start``."""
+    end = min(hour + HOUR, now)
+    if end <= hour:
+        return 1.0
+    return max(0.0, min(1.0, (end - max(hour, start)) / (end - hour)))
+
+
+def start_of_hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
 def count_settled(ticket: ProcessedTicket) -> None:
     """Add a ticket that was just settled to its hour, within the caller's transaction."""
     row = {
-        "hour": ticket.processed_at.replace(minute=0, second=0, microsecond=0),
+        "hour": start_of_hour(ticket.processed_at),
         "source": ticket.source or "",
         "provider": ticket.provider or "none",
         "priority": ticket.priority or "",

@@ -1,0 +1,271 @@
+"""What health, metrics and alarms read of the ledger: queries only, each one statement on an index.
+
+Ages are in seconds by the database's clock. Nothing here names a ticket or a customer.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from peewee import SQL, Case, ModelSelect, fn
+
+from models.counts import HourlyCount, start_of_hour
+from models.cursors import Cursor
+from models.database import clock, read_clock, rerun_on_conflict, to_utc
+from models.inbox import WebhookEvent
+from models.job_runs import JobRun
+from models.tickets import OPEN_STATES, ProcessedTicket, TicketState
+
+P95 = 95
+LARGEST_SAMPLE = 5_000
+# Literals, since SQLite cannot see behind a parameter that a partial index will do.
+OPEN = ", ".join(f"'{state}'" for state in OPEN_STATES)
+IS_OPEN = SQL(f"state IN ({OPEN})")
+IS_HELD = SQL(f"state = '{TicketState.UNCONFIRMED}'")
+FOUR_DAYS = timedelta(days=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Open tickets by state, held ones, and how long the oldest waits.
+
+    ``oldest_open_seconds`` leaves out ``missing``: open tickets that HubSpot answers with 404, for which a
+    day of waiting is the rule.
+    """
+
+    by_open_state: dict[str, int] = field(default_factory=dict)
+    held: int = 0
+    missing: int = 0
+    oldest_open_seconds: float = 0.0
+
+    @property
+    def open(self) -> int:
+        return sum(self.by_open_state.values())
+
+
+@dataclass(frozen=True, slots=True)
+class InboxDepth:
+    waiting: int = 0
+    set_aside: int = 0
+    oldest_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobReading:
+    """A job's last run as its worker wrote it; ``finished_seconds`` is None where none has ended yet."""
+
+    name: str
+    last_result: str | None = None
+    finished_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Tickets told in a window; ``succeeded`` by a model, ``local`` by the local one."""
+
+    tickets: int = 0
+    succeeded: int = 0
+    local: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MonthlyUse:
+    """Since the first of the month, UTC."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Settled tickets by whole hour and source, and how long ago a row of the ledger was found or settled."""
+
+    now: datetime
+    last_seconds: float | None = None
+    by_hour: dict[datetime, dict[str, int]] = field(default_factory=dict)
+
+    def count(self, start: datetime, end: datetime, *sources: str) -> int:
+        """Tickets settled in the whole hours of [start, end), of the given sources or of all."""
+        hours = (counts for hour, counts in self.by_hour.items() if start <= hour < end)
+        return sum(n for counts in hours for name, n in counts.items() if not sources or name in sources)
+
+
+@rerun_on_conflict
+def read_standing() -> Standing:
+    """By the partial indexes of open and held rows; a storm's open rows are read whole."""
+    shown = Case(None, [(ProcessedTicket.missing_since_at.is_null(), ProcessedTicket.created_at)])
+    opened = ProcessedTicket.select(
+        ProcessedTicket.state,
+        count_rows(),
+        fn.COUNT(ProcessedTicket.missing_since_at),
+        fn.MIN(shown),
+        clock(),
+    )
+    held = ProcessedTicket.select(
+        SQL(f"'{TicketState.UNCONFIRMED}'"), count_rows(), SQL("0"), SQL("NULL"), clock()
+    )
+    grouped = opened.where(IS_OPEN).group_by(ProcessedTicket.state)
+    rows = [*rows_of(grouped), *rows_of(held.where(IS_HELD))]
+    by_state = {state: tickets for state, tickets, *_ in rows}
+    return Standing(
+        held=by_state.pop(TicketState.UNCONFIRMED),
+        by_open_state=by_state,
+        missing=sum(row[2] for row in rows),
+        oldest_open_seconds=max(seconds_since(oldest, now) or 0.0 for *_, oldest, now in rows),
+    )
+
+
+@rerun_on_conflict
+def count_by_state() -> dict[str, int]:
+    """Every row of the ledger by state; reads the whole table, so ask rarely."""
+    return dict(rows_of(ProcessedTicket.select(ProcessedTicket.state, count_rows()).group_by(SQL("1"))))
+
+
+@rerun_on_conflict
+def read_inbox() -> InboxDepth:
+    received = Case(None, [(WebhookEvent.set_aside_at.is_null(), WebhookEvent.received_at)])
+    query = WebhookEvent.select(fn.COUNT(received), count_rows(), fn.MIN(received), clock())
+    ((waiting, total, oldest, now),) = rows_of(query)
+    return InboxDepth(waiting, total - waiting, seconds_since(oldest, now) or 0.0)
+
+
+@rerun_on_conflict
+def read_jobs() -> list[JobReading]:
+    """Every job that a worker ran, by name."""
+    query = JobRun.select(JobRun.name, JobRun.last_result, JobRun.last_finished_at, clock())
+    return [
+        JobReading(name, result, seconds_since(finished, now))
+        for name, result, finished, now in rows_of(query.order_by(JobRun.name))
+    ]
+
+
+@rerun_on_conflict
+def read_told(seconds: float) -> Told:
+    """Tickets told in the last ``seconds``."""
+    succeeded = Case(None, [(ProcessedTicket.success, 1)])
+    local = Case(None, [(ProcessedTicket.provider == "local", 1)])
+    query = ProcessedTicket.select(count_rows(), fn.COUNT(succeeded), fn.COUNT(local))
+    ((tickets, by_model, by_local),) = rows_of(told_within(query, seconds))
+    return Told(tickets, by_model, by_local)
+
+
+@rerun_on_conflict
+def read_card_p95(seconds: float) -> float | None:
+    """Creation to card beyond the model's time, of the tickets told in the last ``seconds``; None for none.
+
+    Over the newest 5,000 at most. Counted from activation where the ticket is older. A ticket that a person
+    confirmed counts with the time that this took.
+    """
+    activated = Cursor.select(Cursor.activated_at).where(Cursor.name == "ledger")
+    query = ProcessedTicket.select(
+        ProcessedTicket.ticket_created_at, ProcessedTicket.processed_at, ProcessedTicket.triage_ms, activated
+    )
+    newest = told_within(query, seconds).order_by(ProcessedTicket.processed_at.desc()).limit(LARGEST_SAMPLE)
+    waits = sorted(
+        (told - max(created, to_utc(active) or created)).total_seconds() - (triage_ms or 0) / 1000
+        for created, told, triage_ms, active in rows_of(newest)
+        if created is not None
+    )
+    return max(0.0, waits[-(-len(waits) * P95 // 100) - 1]) if waits else None
+
+
+@rerun_on_conflict
+def read_month() -> MonthlyUse:
+    month = read_clock().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    sums = [
+        fn.SUM(column) for column in (HourlyCount.tokens_in, HourlyCount.tokens_out, HourlyCount.cost_usd)
+    ]
+    ((tokens_in, tokens_out, cost),) = rows_of(HourlyCount.select(*sums).where(HourlyCount.hour >= month))
+    return MonthlyUse(int(tokens_in or 0), int(tokens_out or 0), float(cost or 0.0))
+
+
+@rerun_on_conflict
+def read_horizon_bounds(overlap_seconds: float) -> dict[str, float]:
+    """The age of each thing that keeps the memory horizon back (design §5), by name; absent ones left out.
+
+    ``horizon`` is how far the stored horizon itself lies back.
+    """
+    now, cursors = read_clock(), {row.name: row for row in Cursor.select()}
+    looked_until_at = time_of(cursors.get("poll"), "looked_until_at")
+    found: dict[str, datetime | None] = {
+        "horizon": time_of(cursors.get("ledger"), "horizon_at"),
+        "poll": looked_until_at and looked_until_at - timedelta(seconds=overlap_seconds),
+        "sweep": time_of(cursors.get("sweep"), "looked_from_at"),
+        "inbox": oldest_event(),
+        "open": oldest_ticket(IS_OPEN),
+        "held": oldest_ticket(IS_HELD),
+    }
+    return {name: (now - at).total_seconds() for name, at in found.items() if at is not None}
+
+
+def time_of(cursor: Cursor | None, column: str) -> datetime | None:
+    return cast("datetime | None", getattr(cursor, column, None))
+
+
+def oldest_event() -> datetime | None:
+    """Of the undrained rows, those set aside included; no time of its own counts as its arrival."""
+    is_timed = WebhookEvent.occurred_at > "1970-01-02"
+    time = Case(None, [(is_timed, WebhookEvent.occurred_at)], WebhookEvent.received_at)
+    return to_utc(WebhookEvent.select(fn.MIN(time)).scalar())
+
+
+def oldest_ticket(which: SQL) -> datetime | None:
+    """The least creation time; unknown ones count as four days before they were found."""
+    known = fn.MIN(ProcessedTicket.ticket_created_at)
+    is_unknown = ProcessedTicket.ticket_created_at.is_null()
+    found = fn.MIN(Case(None, [(is_unknown, ProcessedTicket.created_at)]))
+    ((created, found_at),) = rows_of(ProcessedTicket.select(known, found).where(which))
+    oldest_found = to_utc(found_at)
+    times = [to_utc(created), oldest_found and oldest_found - FOUR_DAYS]
+    return min((time for time in times if time is not None), default=None)
+
+
+@rerun_on_conflict
+def read_arrivals(days: int) -> Arrivals:
+    """The last ``days`` of hours; a ledger shorter than that has fewer."""
+    now = read_clock()
+    since = start_of_hour(now) - timedelta(days=days)
+    newest = to_utc(ProcessedTicket.select(fn.MAX(ProcessedTicket.processed_at)).scalar())
+    settled = HourlyCount.state.in_(list(TicketState))
+    query = (
+        HourlyCount.select(HourlyCount.hour, HourlyCount.source, fn.SUM(HourlyCount.tickets))
+        .where((HourlyCount.hour >= since) & settled)
+        .group_by(HourlyCount.hour, HourlyCount.source)
+    )
+    by_hour: dict[datetime, dict[str, int]] = {}
+    for hour, source, tickets in rows_of(query):
+        by_hour.setdefault(hour, {})[source] = int(tickets)
+    return Arrivals(now, None if newest is None else (now - newest).total_seconds(), by_hour)
+
+
+@rerun_on_conflict
+def count_webhook_finds(older_than_seconds: float, seconds: float) -> int:
+    """Tickets that a webhook brought first, found or settled between the two ages, not skipped ones.
+
+    A search had the time to show them too.
+    """
+    moved = ProcessedTicket.processed_at
+    brought = (ProcessedTicket.source == "webhook") & (ProcessedTicket.state != TicketState.SKIPPED)
+    within = (moved >= clock(-seconds)) & (moved < clock(-older_than_seconds))
+    return ProcessedTicket.select().where(within & brought).count()
+
+
+def told_within(query: "ModelSelect[Any]", seconds: float) -> "ModelSelect[Any]":
+    recent = ProcessedTicket.processed_at >= clock(-seconds)
+    return query.where(recent & (ProcessedTicket.state == TicketState.NOTIFIED))
+
+
+def count_rows() -> Any:
+    return fn.COUNT(SQL("*"))
+
+
+def rows_of(query: "ModelSelect[Any]") -> Iterable[Any]:
+    return cast(Iterable[Any], query.tuples())
+
+
+def seconds_since(moment: str | datetime | None, now: str | datetime) -> float | None:
+    """Of what either driver returns for a time that no field converts."""
+    earlier, later = to_utc(moment), to_utc(now)
+    return None if earlier is None or later is None else max(0.0, (later - earlier).total_seconds())

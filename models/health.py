@@ -19,6 +19,7 @@ from models.tickets import OPEN_STATES, ProcessedTicket, TicketState
 
 P95 = 95
 LARGEST_SAMPLE = 5_000
+GOOD_RESULT = "ok"  #: what a job that ended well leaves in ``job_runs.last_result``
 # Literals, since SQLite cannot see behind a parameter that a partial index will do.
 OPEN = ", ".join(f"'{state}'" for state in OPEN_STATES)
 IS_OPEN = SQL(f"state IN ({OPEN})")
@@ -58,6 +59,10 @@ class JobReading:
     name: str
     last_result: str | None = None
     finished_seconds: float | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.last_result not in (None, GOOD_RESULT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 import tenacity
@@ -16,6 +17,7 @@ from hubspot import Client
 
 from jobs.errors import SettingsError, SourceError
 
+PROPERTY = "/crm/v3/properties/{objectType}/{propertyName}"
 #: The only calls this product may make: the client library's path -> ours. The version stands here alone.
 #: `/crm/v4` ends on 2027-03-30 and v3 in September 2027; the dated paths take and return the same bodies.
 READS = {
@@ -25,13 +27,19 @@ READS = {
         "/crm/v4/associations/{fromObjectType}/{toObjectType}/batch/read"
     ),
     ("GET", "/account-info/v3/details"): "/account-info/v3/details",
+    ("GET", PROPERTY): PROPERTY,
 }
 TIMEOUT_SECONDS = (5.0, 20.0)  # connect, read
 TRIES = 5
 LONGEST_WAIT_SECONDS = 10.0
 GROWING_PAUSE = tenacity.wait_exponential(multiplier=0.5) + tenacity.wait_random(0, 0.5)
 SEARCH_INTERVAL_SECONDS = 0.25
-SCOPES = "tickets, crm.objects.contacts.read, crm.objects.companies.read"
+SCOPE_OF = {
+    "tickets": "tickets",
+    "contacts": "crm.objects.contacts.read",
+    "companies": "crm.objects.companies.read",
+}
+SCOPES = ", ".join(SCOPE_OF.values())
 
 Json = dict[str, Any]
 #: One call of a kept api object; the keyword arguments carry the timeout.
@@ -48,6 +56,10 @@ class Refused(Exception):
 
 class Unreadable(Exception):
     """The answer was no JSON object; unlike a JSONDecodeError it does not hold the answer."""
+
+
+class NoSuchResource(SourceError):
+    """404: a wrong address, or nothing of that name."""
 
 
 class Pace:
@@ -69,7 +81,8 @@ class HubSpotClient:
     """The read calls of HubSpot's API and nothing else: no method here or below it can write.
 
     Raises SettingsError where the token is refused, SourceError where HubSpot cannot be asked now. A
-    message never holds a body, a header or a token.
+    message never holds a body, a header or a token. ``on_answer`` is given the status of each HTTP answer,
+    those that are tried again included, in the thread that asked.
     """
 
     def __init__(
@@ -78,13 +91,14 @@ class HubSpotClient:
         access_token: str,
         sleep: Callable[[float], None] = time.sleep,
         timeout_seconds: tuple[float, float] = TIMEOUT_SECONDS,
+        on_answer: Callable[[int], object] = lambda _: None,
     ) -> None:
         sdk = Client(
             access_token=access_token,
             host=base_url.rstrip("/"),
             # POST is not retried by urllib3's own rules, so all retries are tenacity's, below.
             retry=urllib3.Retry(0, redirect=False, raise_on_redirect=False, raise_on_status=False),
-            api_factory=read_only_api,
+            api_factory=partial(read_only_api, on_answer=on_answer),
         )
         # Every access of these properties opens a new connection pool: they are read once and kept.
         search_api, batch_api = sdk.crm.objects.search_api, sdk.crm.objects.batch_api
@@ -103,12 +117,13 @@ class HubSpotClient:
 
     def search(self, object_type: str, body: Json) -> Json:
         """One page of a search, at most four a second, tried again on 429, 5xx and lost connections."""
-        return self._asked(self._search, object_type, body, paced=True)
+        return self._asked(self._search, object_type, body, paced=True, scopes=scope_of(object_type))
 
     def batch_read(self, object_type: str, ids: list[str], properties: list[str]) -> Json:
         """Up to 100 objects; ids that HubSpot does not know are missing from ``results``."""
         inputs = [{"id": one} for one in ids]
-        return self._asked(self._read, object_type, {"inputs": inputs, "properties": properties})
+        body = {"inputs": inputs, "properties": properties}
+        return self._asked(self._read, object_type, body, scopes=scope_of(object_type))
 
     def batch_associations(self, to_type: str, ticket_ids: list[str]) -> Json:
         """Up to 1,000 tickets; those with none are missing from ``results``."""
@@ -120,6 +135,22 @@ class HubSpotClient:
         """``portalId`` and ``uiDomain`` of the token's account; the library has no call for it."""
         return self._asked(self._call_api, "/account-info/v3/details", "GET", auth_settings=["oauth2"])
 
+    def has_property(self, object_type: str, name: str) -> bool:
+        """Whether the portal's objects of that type have the property; an archived one is none.
+
+        Reads of objects say nothing of a misspelt name, they leave it out:
+        https://developers.hubspot.com/docs/api-reference/crm-properties-v3
+        """
+        parts = {"objectType": object_type, "propertyName": name}
+        scopes = scope_of(object_type)
+        try:
+            told = self._asked(
+                self._call_api, PROPERTY, "GET", parts, auth_settings=["oauth2"], scopes=scopes
+            )
+        except NoSuchResource:
+            return False
+        return not told.get("archived")
+
     def now(self) -> datetime | None:
         """HubSpot's own clock by the last answer's Date header, or None before the first."""
         return None if self._ahead is None else datetime.now(UTC) + self._ahead
@@ -129,7 +160,9 @@ class HubSpotClient:
         for pool in self._pools:
             pool.clear()
 
-    def _asked(self, call: Call, *args: Any, paced: bool = False, **kwargs: Any) -> Json:
+    def _asked(
+        self, call: Call, *args: Any, paced: bool = False, scopes: str = SCOPES, **kwargs: Any
+    ) -> Json:
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(TRIES),
             wait=wait_as_told,
@@ -142,7 +175,7 @@ class HubSpotClient:
         except PermissionError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the token or an answer
-            fault = translated(error)
+            fault = translated(error, scopes)
         # Outside the handler: `from None` only hides the cause, it would still travel as __context__.
         raise fault
 
@@ -159,7 +192,9 @@ class HubSpotClient:
             self._ahead = told - datetime.now(UTC)
 
 
-def read_only_api(package: Any, api_name: str, config: Json) -> Any:
+def read_only_api(
+    package: Any, api_name: str, config: Json, on_answer: Callable[[int], object] = lambda _: None
+) -> Any:
     """An api object of ``package`` whose transport knows the paths in READS and refuses every other one."""
 
     class ReadOnlyApiClient(package.ApiClient):  # type: ignore[misc]
@@ -178,6 +213,7 @@ def read_only_api(package: Any, api_name: str, config: Json) -> Any:
                 body=None if body is None else json.dumps(body),
                 timeout=urllib3.Timeout(connect=connect, read=read),
             )
+            on_answer(response.status)
             if not 200 <= response.status < 300:
                 raise Refused(response.status, retry_after_of(response.headers))
             return response
@@ -238,10 +274,10 @@ def wait_as_told(state: tenacity.RetryCallState) -> float:
     return min(LONGEST_WAIT_SECONDS, max(growing, getattr(error, "retry_after", None) or 0.0))
 
 
-def translated(error: Exception) -> SettingsError | SourceError:
+def translated(error: Exception, scopes: str = SCOPES) -> SettingsError | SourceError:
     """One line for what came of a call, without a word of it."""
     if isinstance(error, Refused):
-        return refusal_line(error)
+        return refusal_line(error, scopes)
     if isinstance(error, urllib3.exceptions.HTTPError):
         return SourceError(
             f"HubSpot could not be reached ({reason_of(error)}); check the network and HUBSPOT_BASE_URL, "
@@ -256,7 +292,12 @@ def translated(error: Exception) -> SettingsError | SourceError:
     return SourceError(f"asking HubSpot failed ({type(error).__name__}); please report this")
 
 
-def refusal_line(error: Refused) -> SettingsError | SourceError:
+def scope_of(object_type: str) -> str:
+    """The scope that reads of the type need, or all where it is not one of ours."""
+    return SCOPE_OF.get(object_type, SCOPES)
+
+
+def refusal_line(error: Refused, scopes: str) -> SettingsError | SourceError:
     match error.status:
         case 401:
             return SettingsError(
@@ -264,14 +305,16 @@ def refusal_line(error: Refused) -> SettingsError | SourceError:
             )
         case 403:
             return SettingsError(
-                "HUBSPOT_ACCESS_TOKEN: the token may not read this (403); give its key the scopes " + SCOPES
+                "HUBSPOT_ACCESS_TOKEN: the token may not read this (403); give its key the scopes " + scopes
             )
         case 429:
             line = (
                 "HubSpot limits this account's requests (429) and did not let up; other integrations share "
                 "the limit, try again later"
             )
-        case status if 300 <= status < 400 or status == 404:
+        case 404:
+            return NoSuchResource("HubSpot answered 404, as a wrong address does; check HUBSPOT_BASE_URL")
+        case status if 300 <= status < 400:
             line = f"HubSpot answered {status}, as a wrong address does; check HUBSPOT_BASE_URL"
         case status:
             line = f"HubSpot answered {status}; nothing was lost, the next run asks again"

@@ -12,7 +12,8 @@ from jobs.sandbox.serving import Answer, Drop, Request
 class HubSpotFaults:
     """``flapping`` hides tickets from search: each one with that probability at every search, or the given
     ids at every other search, the first included. ``fail_next`` is used up from its start, one a request;
-    ``wrong_date_offset_seconds`` shifts the ``Date`` header; ``html_errors`` makes every error a page.
+    ``wrong_date_offset_seconds`` shifts the ``Date`` header; ``html_errors`` makes every error a page;
+    ``forbidden`` are the object types that the token lacks the scope for.
     """
 
     index_lag_seconds: float = 0.0
@@ -23,6 +24,7 @@ class HubSpotFaults:
     latency_seconds: float = 0.0
     wrong_date_offset_seconds: float = 0.0
     html_errors: bool = False
+    forbidden: frozenset[str] = frozenset()
     seed: int = 0
 
     def __post_init__(self) -> None:

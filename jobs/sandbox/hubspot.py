@@ -9,16 +9,19 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
+from urllib.parse import unquote
 
 from jobs.sandbox.faults import HubSpotFaults, failed_page
 from jobs.sandbox.payloads import (
     batch,
     error_answer,
+    forbidden,
     not_associated,
     not_found,
     parse_inputs,
     to_link,
     to_object,
+    to_property,
     too_many_requests,
     unauthorised,
 )
@@ -39,7 +42,11 @@ _ROUTES = {
     "associations": re.compile(
         rf"/crm/(?:v4/associations|associations/{_DATED})/tickets/(contacts|companies)/batch/read"
     ),
+    "property": re.compile(
+        rf"/crm/(?:v3/properties|properties/{_DATED})/(tickets|contacts|companies)/([^/]+)"
+    ),
 }
+_GETS = ("account", "property")
 
 
 class SimulatedHubSpot(Simulator, Portal):
@@ -101,7 +108,7 @@ class SimulatedHubSpot(Simulator, Portal):
     def _route(self, request: Request) -> Answer:
         for name, pattern in _ROUTES.items():
             if (match := pattern.fullmatch(request.path)) is not None:
-                if request.method != ("GET" if name == "account" else "POST"):
+                if request.method != ("GET" if name in _GETS else "POST"):
                     break
                 return self._authorised(name, request, *match.groups())
         if request.method in ("GET", "HEAD"):
@@ -112,6 +119,8 @@ class SimulatedHubSpot(Simulator, Portal):
     def _authorised(self, name: str, request: Request, *parts: str) -> Answer:
         if request.headers.get("authorization") != f"Bearer {self.access_token}":
             return unauthorised()
+        if self.faults.forbidden.intersection(parts or ("tickets",) * (name == "search")):
+            return forbidden()
         try:
             match name:
                 case "search":
@@ -120,6 +129,8 @@ class SimulatedHubSpot(Simulator, Portal):
                     return self._answer_read(request, *parts)
                 case "associations":
                     return self._answer_associations(request, *parts)
+                case "property":
+                    return self._answer_property(*parts)
                 case _:
                     return self._answer_account()
         except Refused as refusal:
@@ -141,6 +152,11 @@ class SimulatedHubSpot(Simulator, Portal):
                 "dataHostingLocation": "eu1",
             }
         )
+
+    def _answer_property(self, kind: str, name: str) -> Answer:
+        if unquote(name) not in self.collections[kind].known:
+            return error_answer(404, "OBJECT_NOT_FOUND", "There is no such property")
+        return json_answer(to_property(kind, unquote(name)))
 
     def _answer_search(self, request: Request) -> Answer:
         if not self._search_allowed():

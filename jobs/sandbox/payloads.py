@@ -75,6 +75,31 @@ def error_answer(status: int, category: str, message: str) -> Answer:
     return json_answer(error | {"correlationId": str(uuid.uuid4())}, status)
 
 
+def to_property(kind: str, name: str) -> dict[str, Any]:
+    """A text property as https://developers.hubspot.com/docs/api-reference/crm-properties-v3 shows it."""
+    return {
+        "name": name,
+        "label": name.replace("_", " ").capitalize(),
+        "type": "string",
+        "fieldType": "text",
+        "description": "",
+        "groupName": f"{SINGULAR[kind]}information",
+        "options": [],
+        "displayOrder": -1,
+        "calculated": False,
+        "externalOptions": False,
+        "hasUniqueValue": False,
+        "hidden": False,
+        "formField": True,
+        "archived": False,
+        "modificationMetadata": {"archivable": True, "readOnlyDefinition": False, "readOnlyValue": False},
+    }
+
+
+def forbidden() -> Answer:
+    return error_answer(403, "MISSING_SCOPES", "This app hasn't been granted all required scopes")
+
+
 def unauthorised() -> Answer:
     return error_answer(401, "INVALID_AUTHENTICATION", _UNAUTHORISED)
 

@@ -14,6 +14,7 @@ import pytest
 from jobs.errors import SettingsError, SourceError, TriageError
 from jobs.hubspot.client import (
     LONGEST_WAIT_SECONDS,
+    PROPERTY,
     READS,
     TRIES,
     HubSpotClient,
@@ -34,6 +35,7 @@ CALLS: dict[str, Callable[[HubSpotClient], object]] = {
     "read": lambda client: client.batch_read("tickets", ["1"], ["subject"]),
     "associations": lambda client: client.batch_associations("contacts", ["1"]),
     "account": lambda client: client.account_details(),
+    "property": lambda client: client.has_property("tickets", "subject"),
 }
 every_call = pytest.mark.parametrize("ask", CALLS.values(), ids=CALLS.keys())
 
@@ -110,7 +112,7 @@ def scripted(vendor: Scripted, client_of: Callable[..., HubSpotClient]) -> HubSp
     return client_of(vendor.url)
 
 
-def test_it_makes_the_four_reads_and_no_other_call(client: HubSpotClient, portal: SimulatedHubSpot) -> None:
+def test_it_makes_the_five_reads_and_no_other_call(client: HubSpotClient, portal: SimulatedHubSpot) -> None:
     for ask in CALLS.values():
         ask(client)
     assert set(portal.requests) == {
@@ -118,13 +120,14 @@ def test_it_makes_the_four_reads_and_no_other_call(client: HubSpotClient, portal
         ("POST", "/crm/v3/objects/tickets/batch/read"),
         ("POST", "/crm/v4/associations/tickets/contacts/batch/read"),
         ("GET", "/account-info/v3/details"),
+        ("GET", "/crm/v3/properties/tickets/subject"),
     }
 
 
 def test_the_paths_it_knows_are_reads() -> None:
     posts = [path for method, path in READS if method == "POST"]
     assert all(path.endswith(("/search", "/batch/read")) for path in posts)
-    assert [path for method, path in READS if method != "POST"] == ["/account-info/v3/details"]
+    assert [path for method, path in READS if method != "POST"] == ["/account-info/v3/details", PROPERTY]
     assert {method for method, _ in READS} == {"GET", "POST"}
 
 
@@ -161,6 +164,45 @@ def test_an_object_type_cannot_lead_to_another_path(vendor: Scripted, scripted: 
     vendor.outcomes = [json_answer({"results": []})]
     scripted.search("tickets/../contacts", SEARCH)
     assert vendor.asked[0].path == "/crm/v3/objects/tickets%2F..%2Fcontacts/search"
+
+
+def test_a_property_is_there_or_not(client: HubSpotClient, portal: SimulatedHubSpot) -> None:
+    assert client.has_property("tickets", "subject")
+    assert not client.has_property("tickets", "subjekt")
+    assert not client.has_property("companies", "../tickets/subject")
+
+
+def test_an_archived_property_is_none(vendor: Scripted, scripted: HubSpotClient) -> None:
+    vendor.outcomes = [json_answer({"name": "tier", "archived": True})]
+    assert not scripted.has_property("companies", "tier")
+    assert vendor.asked[0].path == "/crm/v3/properties/companies/tier"
+
+
+@pytest.mark.parametrize(
+    ("object_type", "scope"),
+    [("tickets", "tickets"), ("contacts", "crm.objects.contacts.read")],
+)
+def test_a_missing_scope_is_named(
+    client: HubSpotClient, portal: SimulatedHubSpot, object_type: str, scope: str
+) -> None:
+    portal.faults.forbidden = frozenset([object_type])
+    with pytest.raises(SettingsError, match=rf"\(403\); give its key the scopes {scope}$"):
+        client.batch_read(object_type, ["1"], [])
+    with pytest.raises(SettingsError, match=rf"scopes {scope}$"):
+        client.has_property(object_type, "createdate")
+
+
+def test_every_answer_is_noted_with_its_status(
+    portal: SimulatedHubSpot, client_of: Callable[..., HubSpotClient]
+) -> None:
+    noted: list[int] = []
+    client = client_of(portal.url, SANDBOX_TOKEN, on_answer=noted.append)
+    portal.faults.fail_next = [429, Drop(), 503]
+    client.search("tickets", SEARCH)
+    assert noted == [429, 503, 200]
+    with pytest.raises(SettingsError):
+        client_of(portal.url, "wrong", on_answer=noted.append).account_details()
+    assert noted[3:] == [401]
 
 
 def test_connections_are_reused(client: HubSpotClient, portal: SimulatedHubSpot) -> None:
@@ -211,6 +253,9 @@ def test_what_another_try_cannot_cure_is_asked_once(
     ask: Callable[[HubSpotClient], object], status: int, client: HubSpotClient, portal: SimulatedHubSpot
 ) -> None:
     portal.faults.fail_next = [status]
+    if ask is CALLS["property"] and status == 404:
+        assert not ask(client)
+        return
     with pytest.raises(TriageError):
         ask(client)
     assert sum(portal.requests.values()) == 1

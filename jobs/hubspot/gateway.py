@@ -1,4 +1,4 @@
-"""What the product asks of HubSpot: the account, what was created when, and whole tickets in batches."""
+"""What the product asks of HubSpot: the account, what was created or changed when, and whole tickets."""
 
 import json
 import re
@@ -12,6 +12,7 @@ from jobs.hubspot.payload import TICKET_PROPERTIES, RecordProperty, parse_ticket
 from jobs.ticket import Ticket
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+CREATED, CHANGED = "createdate", "hs_lastmodifieddate"
 SEARCH_PAGE = 200
 SEARCH_BODY = 3_000  # characters; HubSpot refuses longer ones
 HOST_NAME = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
@@ -82,11 +83,24 @@ class HubSpotGateway:
 
         Paging by id inside a closed window neither skips nor repeats, and meets no 10,000 limit.
         """
-        body = search_body(start, end, after_id, self._pipelines)
+        return self._search(CREATED, start, end, after_id)
+
+    def search_changed(self, start: datetime, end: datetime, after_id: str) -> FoundPage:
+        """The same of tickets last changed in [start, end).
+
+        One that changes between two pages leaves the window, and is in the one that follows.
+        """
+        return self._search(CHANGED, start, end, after_id)
+
+    def _search(self, time_property: str, start: datetime, end: datetime, after_id: str) -> FoundPage:
+        def body(pipelines: Sequence[str]) -> Json:
+            return search_body(time_property, start, end, after_id, pipelines)
+
+        narrowed = body(self._pipelines)
         # What does not fit is asked for without its pipelines, and they are picked here.
-        fits = len(json.dumps(body)) <= SEARCH_BODY
+        fits = len(json.dumps(narrowed)) <= SEARCH_BODY
         page = parse_page(
-            self._client.search("tickets", body if fits else search_body(start, end, after_id, [])),
+            self._client.search("tickets", narrowed if fits else body([])),
             frozenset() if fits else frozenset(self._pipelines),
         )
         if page.more and int(page.last_id) <= int(after_id):
@@ -146,10 +160,13 @@ class HubSpotGateway:
         return {ticket: records[record] for ticket, record in first.items() if record in records}
 
 
-def search_body(start: datetime, end: datetime, after_id: str, pipelines: Sequence[str]) -> Json:
+def search_body(
+    time_property: str, start: datetime, end: datetime, after_id: str, pipelines: Sequence[str]
+) -> Json:
+    """Ask for the tickets whose ``time_property`` lies in [start, end); of any pipeline if none is named."""
     filters: list[Json] = [
-        {"propertyName": "createdate", "operator": "GTE", "value": epoch_ms(start)},
-        {"propertyName": "createdate", "operator": "LT", "value": epoch_ms(end)},
+        {"propertyName": time_property, "operator": "GTE", "value": epoch_ms(start)},
+        {"propertyName": time_property, "operator": "LT", "value": epoch_ms(end)},
         {"propertyName": "hs_object_id", "operator": "GT", "value": after_id},
     ]
     if pipelines:
@@ -157,7 +174,7 @@ def search_body(start: datetime, end: datetime, after_id: str, pipelines: Sequen
     return {
         "filterGroups": [{"filters": filters}],
         "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
-        "properties": ["createdate", "hs_pipeline"],
+        "properties": [CREATED, "hs_pipeline"],
         "limit": SEARCH_PAGE,
     }
 
@@ -174,7 +191,7 @@ def parse_page(answer: Json, pipelines: frozenset[str] = frozenset()) -> FoundPa
     """The page's tickets, of ``pipelines`` only where some are named; one that tells none counts."""
     results = results_of(answer)
     found = tuple(
-        FoundTicket(id_of(one, "id"), parse_time(object_of(one, "properties").get("createdate")))
+        FoundTicket(id_of(one, "id"), parse_time(object_of(one, "properties").get(CREATED)))
         for one in results
         if not pipelines or object_of(one, "properties").get("hs_pipeline") in (*pipelines, None, "")
     )

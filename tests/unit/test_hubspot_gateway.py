@@ -11,6 +11,8 @@ import pytest
 from jobs.errors import SettingsError, SourceError
 from jobs.hubspot.client import HubSpotClient
 from jobs.hubspot.gateway import (
+    CHANGED,
+    CREATED,
     SEARCH_BODY,
     Account,
     FoundTicket,
@@ -93,7 +95,7 @@ def found_ids(gateway: HubSpotGateway, after_id: str = "0", end: datetime = END)
 
 def test_the_gateway_has_no_method_that_writes() -> None:
     public = {name for name, _ in inspect.getmembers(HubSpotGateway) if not name.startswith("_")}
-    assert public == {"now", "close", "fetch_account", "search_created", "fetch_tickets"}
+    assert public == {"now", "close", "fetch_account", "search_created", "search_changed", "fetch_tickets"}
     client = {name for name, _ in inspect.getmembers(HubSpotClient) if not name.startswith("_")}
     reads = {"search", "batch_read", "batch_associations", "account_details", "has_property"}
     assert client == {"now", "close", *reads}
@@ -191,15 +193,82 @@ def test_a_search_never_exceeds_hubspots_3000_characters(
     count: int, client: HubSpotClient, portal: Recording
 ) -> None:
     gateway = HubSpotGateway(client, pipelines=[f"{number:036d}" for number in range(count)])
-    gateway.search_created(START, END, "9" * 19)
-    assert max(map(len, portal.bodies)) <= 3_000
-    assert "hs_pipeline" in portal.bodies[-1]
+    for search in (gateway.search_created, gateway.search_changed):
+        search(START, END, "9" * 19)
+        assert max(map(len, portal.bodies)) <= 3_000
+        assert "hs_pipeline" in portal.bodies[-1]
 
 
-def test_no_pipelines_make_no_filter() -> None:
-    filters = search_body(START, END, "0", [])["filterGroups"][0]["filters"]
-    assert [one["propertyName"] for one in filters] == ["createdate", "createdate", "hs_object_id"]
-    assert len(json.dumps(search_body(START, END, "0", []))) < SEARCH_BODY
+@pytest.mark.parametrize("time_property", [CREATED, CHANGED])
+def test_no_pipelines_make_no_filter(time_property: str) -> None:
+    body = search_body(time_property, START, END, "0", [])
+    filters = body["filterGroups"][0]["filters"]
+    assert [one["propertyName"] for one in filters] == [time_property, time_property, "hs_object_id"]
+    assert len(json.dumps(body)) < SEARCH_BODY
+
+
+def test_both_searches_differ_in_nothing_but_the_time_they_ask_for(
+    gateway: HubSpotGateway, portal: Recording
+) -> None:
+    gateway.search_created(START, END, "7")
+    gateway.search_changed(START, END, "7")
+    created, changed = portal.bodies
+    sweep = json.loads(created.replace(f'"propertyName": "{CREATED}"', f'"propertyName": "{CHANGED}"'))
+    assert sweep == json.loads(changed)
+    assert json.loads(changed)["properties"] == [CREATED, "hs_pipeline"]
+
+
+def add_changed(portal: Recording, changed_at: datetime, **properties: str | None) -> str:
+    """A ticket made a month before START and changed at ``changed_at``, by the portal's clock."""
+    ticket_id = portal.add_ticket(created_at=START - timedelta(days=30))
+    portal.clock = changed_at.timestamp
+    portal.touch(ticket_id, **properties)
+    return ticket_id
+
+
+def test_a_sweep_finds_what_was_last_changed_from_its_start_up_to_its_end(
+    gateway: HubSpotGateway, portal: Recording
+) -> None:
+    times = (START - MILLISECOND, START, END - MILLISECOND, END)
+    _, first, last, _ = (add_changed(portal, moment) for moment in times)
+    page = gateway.search_changed(START, END, "0")
+    month_before = START - timedelta(days=30)
+    assert page.tickets == (FoundTicket(first, month_before), FoundTicket(last, month_before))
+    assert not page.more
+
+
+def test_a_sweeps_pages_go_on_after_the_last_id_whatever_changed_when(
+    gateway: HubSpotGateway, portal: Recording
+) -> None:
+    made = [add_changed(portal, END - timedelta(seconds=1 + number)) for number in range(250)]
+    first = gateway.search_changed(START, END, "0")
+    second = gateway.search_changed(START, END, first.last_id)
+    assert (first.more, second.more) == (True, False)
+    assert [one.ticket_id for page in (first, second) for one in page.tickets] == made
+
+
+def test_a_ticket_changed_between_two_pages_is_in_the_next_window(
+    gateway: HubSpotGateway, portal: Recording
+) -> None:
+    made = [add_changed(portal, START) for _ in range(250)]
+    first = gateway.search_changed(START, END, "0")
+    portal.clock = END.timestamp
+    portal.touch(made[249])
+    second = gateway.search_changed(START, END, first.last_id)
+    assert [one.ticket_id for page in (first, second) for one in page.tickets] == made[:249]
+    following = gateway.search_changed(END, END + timedelta(hours=1), "0")
+    assert [one.ticket_id for one in following.tickets] == [made[249]]
+
+
+def test_pipelines_narrow_the_sweep_also_where_they_do_not_fit_its_search(
+    client: HubSpotClient, portal: Recording
+) -> None:
+    for count in (2, 500):
+        named = [f"{number:036d}" for number in range(count)]
+        gateway = HubSpotGateway(client, pipelines=named)
+        wanted = add_changed(portal, START, hs_pipeline=named[-1])
+        add_changed(portal, START, hs_pipeline="another")
+        assert [one.ticket_id for one in gateway.search_changed(START, END, "0").tickets][-1:] == [wanted]
 
 
 def test_times_are_milliseconds_without_rounding_up() -> None:

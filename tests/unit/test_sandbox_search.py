@@ -189,6 +189,28 @@ def test_a_touched_ticket_is_found_by_its_last_change(hubspot: SimulatedHubSpot)
     assert found(hubspot, later) == [ids[1]]
 
 
+def test_a_window_of_changes_has_its_start_and_not_its_end(hubspot: SimulatedHubSpot) -> None:
+    start, end = NOON, NOON + timedelta(hours=1)
+    ids = []
+    for moment in (start - timedelta(milliseconds=1), start, end - timedelta(milliseconds=1), end):
+        ids.append(hubspot.add_ticket(created_at=NOON - timedelta(days=9)))
+        hubspot.clock = moment.timestamp
+        hubspot.touch(ids[-1], subject="changed")
+    changed = (
+        where("hs_lastmodifieddate", "GTE", value=milliseconds(start)),
+        where("hs_lastmodifieddate", "LT", value=milliseconds(end)),
+    )
+    assert found(hubspot, *changed) == ids[1:3]
+    assert found(hubspot, *changed, where("hs_object_id", "GT", value=ids[1])) == ids[2:3]
+
+
+def test_a_new_ticket_counts_as_changed_when_it_was_made(hubspot: SimulatedHubSpot) -> None:
+    hubspot.clock = NOON.timestamp
+    back_dated = hubspot.add_ticket(created_at=NOON - timedelta(days=400))
+    since_noon = where("hs_lastmodifieddate", "GTE", value=milliseconds(NOON))
+    assert found(hubspot, since_noon) == [back_dated]
+
+
 def test_the_sixth_search_within_a_second_is_refused_as_hubspot_does(hubspot: SimulatedHubSpot) -> None:
     hubspot.search_limit_per_second = 5
     answers = [ask(hubspot, {}) for _ in range(6)]

@@ -1,13 +1,12 @@
 """The poll: ask HubSpot what was created since the last look, and propose it to the ledger (design §5)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from jobs.hubspot.gateway import FoundPage, HubSpotGateway
-from models import cursors, proposals
-from models.database import read_clock
-from models.proposals import Proposal
+from jobs.hubspot.gateway import HubSpotGateway
+from jobs.propose_pages import Look, propose_pages, upper_bound
+from models import cursors
 from models.tickets import Source
 
 
@@ -35,12 +34,12 @@ def poll_tickets(
     The cursor moves in the transaction that stores the last page: a poll that breaks off is repeated
     whole. Raises SourceError or SettingsError from HubSpot; what was proposed before stays.
     """
-    if not cursors.take_lease("poll", owner, lease_seconds):
+    if not cursors.take_lease(Source.POLL, owner, lease_seconds):
         return PollReport(skipped=True)
     try:
         return poll_window(gateway, owner, lease_seconds, overlap, now)
     finally:
-        cursors.drop_lease("poll", owner)
+        cursors.drop_lease(Source.POLL, owner)
 
 
 def poll_window(
@@ -50,38 +49,13 @@ def poll_window(
     overlap: timedelta,
     now: Callable[[], datetime],
 ) -> PollReport:
-    cursor = cursors.read_cursor("poll").looked_until_at
-    start, end = cursor - overlap, upper_bound(gateway, now)
-    found = reopened = searches = 0
-    for page in created_between(gateway, start, end):
-        searches += 1
-        given = [Proposal(one.ticket_id, one.created_at) for one in page.tickets]
-        # A slow answer may have outlasted the lease: without it the cursor must not move, nor stand still.
-        held = cursors.take_lease("poll", owner, lease_seconds)
-        if page.more:
-            proposed = proposals.propose(given, Source.POLL)
-        else:
-            proposed = proposals.propose_last(given, Source.POLL, owner, end)
-        found, reopened = found + proposed.found, reopened + proposed.reopened
-        if not held:
-            return PollReport(found, reopened, searches, skipped=True)
-    behind = max(0.0, (cursor - end).total_seconds())
-    return PollReport(found, reopened, searches, behind_seconds=behind)
-
-
-def upper_bound(gateway: HubSpotGateway, now: Callable[[], datetime]) -> datetime:
-    """The least of the worker's, the database's and HubSpot's clock: none may run ahead of the others."""
-    gateway.fetch_account()  # asked once and kept: before the first answer HubSpot's clock is unknown
-    hubspot_now = gateway.now()
-    clocks = [now(), read_clock()] + ([hubspot_now] if hubspot_now else [])
-    return min(clocks)
-
-
-def created_between(gateway: HubSpotGateway, start: datetime, end: datetime) -> Iterator[FoundPage]:
-    """The pages of the closed window [start, end), by rising id; none if the window is empty."""
-    after_id, more = "0", start < end
-    while more:
-        page = gateway.search_created(start, end, after_id)
-        more = page.more
-        after_id = page.last_id if more else after_id
-        yield page
+    cursor = cursors.read_cursor(Source.POLL).looked_until_at
+    look = Look(Source.POLL, owner, lease_seconds, cursor - overlap, upper_bound(gateway, now))
+    looked = propose_pages(look, gateway.search_created)
+    return PollReport(
+        looked.found,
+        looked.reopened,
+        looked.searches,
+        skipped=looked.lease_lost,
+        behind_seconds=0.0 if looked.lease_lost else max(0.0, (cursor - look.end).total_seconds()),
+    )

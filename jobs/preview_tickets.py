@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from jobs.errors import SettingsError, TriageError
 from jobs.hubspot.gateway import FoundTicket, HubSpotGateway
 from jobs.notify.card import build_card
-from jobs.poll_tickets import created_between, upper_bound
+from jobs.propose_pages import pages_between, upper_bound
 from jobs.run_once import Parts
 from jobs.run_report import RunReport
 from models import cursors
@@ -47,7 +47,7 @@ def preview_window(parts: Parts, *, ledger_exists: bool) -> tuple[datetime, date
 
 
 def found_between(gateway: HubSpotGateway, start: datetime, end: datetime) -> list[FoundTicket]:
-    return [one for page in created_between(gateway, start, end) for one in page.tickets]
+    return [one for page in pages_between(gateway.search_created, start, end) for one in page.tickets]
 
 
 def unknown_tickets(found: Sequence[FoundTicket], *, ledger_exists: bool) -> list[str]:

@@ -113,12 +113,25 @@ def read_cursor(name: str) -> Cursor:
 
 
 @rerun_on_conflict
-def move_cursor(name: str, owner: str, looked_until_at: datetime) -> bool:
-    """Raise the cursor, never lower it, while ``owner`` still holds its lease; False where it was lost."""
+def move_cursor(
+    name: str, owner: str, looked_until_at: datetime, looked_from_at: datetime | None = None
+) -> bool:
+    """Raise the cursor, never lower it, while ``owner`` still holds its lease; False where it was lost.
+
+    ``looked_from_at`` is where the same look began: the two are stored together or not at all.
+    """
     mine = (Cursor.name == name) & (Cursor.lease_owner == owner) & ~expired()
     ahead = Cursor.looked_until_at.is_null() | (Cursor.looked_until_at < looked_until_at)
-    Cursor.update(looked_until_at=looked_until_at).where(mine & ahead).execute()
+    moved = Cursor.update(looked_until_at=looked_until_at, looked_from_at=looked_from_at)
+    moved.where(mine & ahead).execute()
     return bool(Cursor.select().where(mine).exists())
+
+
+@rerun_on_conflict
+def has_looked_within(name: str, seconds: float) -> bool:
+    """Whether a completed look of ``name`` began less than ``seconds`` ago, by the database's clock."""
+    recent = (Cursor.name == name) & (Cursor.looked_until_at > clock(-seconds))
+    return bool(Cursor.select().where(recent).exists())
 
 
 def ensure_row(name: str) -> None:

@@ -264,7 +264,11 @@ def reopens(reason: str | None, shown: Shown) -> bool:
 
 @rerun_on_conflict
 def propose_last(
-    proposals: Sequence[Proposal], source: Source, owner: str, looked_until_at: datetime
+    proposals: Sequence[Proposal],
+    source: Source,
+    owner: str,
+    looked_until_at: datetime,
+    looked_from_at: datetime | None = None,
 ) -> Proposed:
     """Propose the last page of a look and raise the source's cursor, in one transaction.
 
@@ -272,5 +276,5 @@ def propose_last(
     """
     with transaction():
         proposed = propose(proposals, source)
-        move_cursor(source.value, owner, looked_until_at)
+        move_cursor(source.value, owner, looked_until_at, looked_from_at)
         return proposed

@@ -1,0 +1,94 @@
+"""What poll and sweep share: a look over a closed window of times, page by page, under the source's lease."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from jobs.hubspot.gateway import FoundPage, HubSpotGateway
+from models import cursors, proposals
+from models.database import read_clock
+from models.proposals import Proposal, Proposed
+from models.tickets import Source
+
+#: One of the gateway's searches: start, end and the id to go on after.
+Search = Callable[[datetime, datetime, str], FoundPage]
+
+
+def never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Who looks over [start, end). The source's lease has its name, and so has its cursor."""
+
+    source: Source
+    owner: str
+    lease_seconds: float
+    start: datetime
+    end: datetime
+
+
+@dataclass(slots=True)
+class Looked:
+    """``shown`` counts tickets that the search gave, known ones too.
+
+    ``completed``: the last page is stored, and the cursor with it, as far as it was behind.
+    """
+
+    found: int = 0
+    reopened: int = 0
+    beyond_memory: int = 0
+    shown: int = 0
+    searches: int = 0
+    completed: bool = False
+    lease_lost: bool = False
+
+    def count(self, page: FoundPage, proposed: Proposed) -> None:
+        self.found += proposed.found
+        self.reopened += proposed.reopened
+        self.beyond_memory += proposed.beyond_memory
+        self.shown += len(page.tickets)
+        self.searches += 1
+
+
+def propose_pages(look: Look, search: Search, stop: Callable[[], bool] = never) -> Looked:
+    """Propose every ticket of the window as its page comes, and raise the cursor with the last page.
+
+    Ends early, with what it proposed kept and the cursor where it was, when ``stop`` says so between two
+    pages or another process took the lease. Raises what the search raises; calling again is safe.
+    """
+    looked = Looked()
+    for page in pages_between(search, look.start, look.end):
+        # A slow answer may have outlasted the lease: without it the cursor must not move, nor stand still.
+        held = cursors.take_lease(look.source.value, look.owner, look.lease_seconds)
+        looked.count(page, propose_page(look, page))
+        looked.lease_lost, looked.completed = not held, held and not page.more
+        if looked.lease_lost or (page.more and stop()):
+            break
+    return looked
+
+
+def propose_page(look: Look, page: FoundPage) -> Proposed:
+    given = [Proposal(one.ticket_id, one.created_at) for one in page.tickets]
+    if page.more:
+        return proposals.propose(given, look.source)
+    return proposals.propose_last(given, look.source, look.owner, look.end, look.start)
+
+
+def pages_between(search: Search, start: datetime, end: datetime) -> Iterator[FoundPage]:
+    """The pages of the closed window [start, end), by rising id; none if the window is empty."""
+    after_id, more = "0", start < end
+    while more:
+        page = search(start, end, after_id)
+        more = page.more
+        after_id = page.last_id if more else after_id
+        yield page
+
+
+def upper_bound(gateway: HubSpotGateway, now: Callable[[], datetime]) -> datetime:
+    """The least of the worker's, the database's and HubSpot's clock: none may run ahead of the others."""
+    gateway.fetch_account()  # asked once and kept: before the first answer HubSpot's clock is unknown
+    hubspot_now = gateway.now()
+    clocks = [now(), read_clock()] + ([hubspot_now] if hubspot_now else [])
+    return min(clocks)

@@ -1,0 +1,227 @@
+"""The drain: moves received events from the webhook inbox to the ledger."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import psycopg2
+from peewee import DataError, Expression, Field, IntegrityError, InternalError
+
+from models.cursors import read_known_ledger
+from models.database import clock, on_postgres, rerun_on_conflict, transaction
+from models.inbox import EventType, WebhookEvent
+from models.proposals import Proposal, propose
+from models.tickets import Source
+
+row_key = cast(Field, WebhookEvent._meta.primary_key)
+KINDS = frozenset(map(str, EventType))
+DRAIN_BATCH = 1_000
+MOST_ATTEMPTS = 5
+KEPT_FOR_MERGES = "kept for the merge rule"
+NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  #: how the inbox writes that an event told no time
+# What a row's own values bring about. Lost connections and missing tables are no row's fault, and are raised.
+# Peewee wraps most of the driver's errors, but not every class below them.
+ROW_FAULTS = (
+    DataError,
+    IntegrityError,
+    InternalError,
+    psycopg2.DataError,
+    psycopg2.IntegrityError,
+    psycopg2.InternalError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What became of inbox rows, and of the tickets they named.
+
+    Rows: ``moved`` are in the ledger and gone from the inbox; ``dropped`` are of an unknown kind or another
+    portal, and gone; ``merges`` were proposed and kept for the merge rule; ``failed`` stay for another try,
+    except the ``set_aside`` ones among them. Tickets: ``found`` new, ``reopened``, ``beyond_memory``.
+    """
+
+    moved: int = 0
+    found: int = 0
+    reopened: int = 0
+    dropped: int = 0
+    merges: int = 0
+    failed: int = 0
+    set_aside: int = 0
+    beyond_memory: int = 0
+
+    @property
+    def handled(self) -> int:
+        """How many rows wait no longer, the failed ones left out."""
+        return self.moved + self.dropped + self.merges
+
+
+def add(one: Drained, other: Drained) -> Drained:
+    names = Drained.__dataclass_fields__
+    return Drained(**{name: getattr(one, name) + getattr(other, name) for name in names})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the drain reads of an inbox row."""
+
+    row_id: int
+    portal_id: str
+    event_type: str
+    object_id: str
+    occurred_at: datetime
+
+
+@dataclass(slots=True)
+class Sorted:
+    """Rows by what is to be done with them: the ids of rows, and one proposal a ticket."""
+
+    proposals: dict[str, Proposal] = field(default_factory=dict)
+    moved: list[int] = field(default_factory=list)
+    merges: list[int] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+
+
+def drain_events(limit: int = DRAIN_BATCH) -> Drained:
+    """Move up to ``limit`` of the oldest rows to the ledger, in one transaction; any number at once is safe.
+
+    Where that fails for a reason of a row, they are moved one by one. A row that failed is tried again by
+    calls that find no fresh one, and set aside at its fifth failure. Nothing is moved before the ledger was
+    activated. Raises StoreError. At most a few thousand rows fit into a statement of SQLite.
+    """
+    if not waits():
+        return Drained()
+    ledger = read_known_ledger()
+    if ledger is None or ledger.activated_at is None:
+        return Drained()
+    portal_id, fresh = str(ledger.portal_id or ""), WebhookEvent.attempts == 0
+    try:
+        drained = move_rows(fresh, limit, portal_id)
+    except ROW_FAULTS:
+        return move_one_by_one(list_ids(fresh, limit), portal_id)
+    if drained.handled:
+        return drained
+    return move_one_by_one(list_ids(WebhookEvent.attempts > 0, limit), portal_id)
+
+
+def move_one_by_one(row_ids: Sequence[int], portal_id: str) -> Drained:
+    drained = Drained()
+    for row_id in row_ids:
+        try:
+            moved = move_rows(row_key == row_id, 1, portal_id)
+        except ROW_FAULTS as error:
+            moved = note_failure(row_id, type(error).__name__)
+        drained = add(drained, moved)
+    return drained
+
+
+@rerun_on_conflict
+def move_rows(wanted: Expression, limit: int, portal_id: str) -> Drained:
+    with transaction():
+        rows = take_rows(wanted, limit)
+        if not rows:
+            return Drained()
+        done = sort_rows(rows, portal_id)
+        proposed = propose(list(done.proposals.values()), Source.WEBHOOK)
+        delete_rows([*done.moved, *done.dropped])
+        keep_for_merges(done.merges)
+    return Drained(
+        moved=len(done.moved),
+        found=proposed.found,
+        reopened=proposed.reopened,
+        dropped=len(done.dropped),
+        merges=len(done.merges),
+        beyond_memory=proposed.beyond_memory,
+    )
+
+
+def take_rows(wanted: Expression, limit: int) -> list[Row]:
+    """The oldest rows that nobody else moves at this moment, locked until the transaction ends."""
+    query = WebhookEvent.select(
+        row_key,
+        WebhookEvent.portal_id,
+        WebhookEvent.event_type,
+        WebhookEvent.object_id,
+        WebhookEvent.occurred_at,
+    )
+    oldest = query.where(wanted, is_waiting()).order_by(row_key).limit(limit)
+    locked = oldest.for_update(skip_locked=True) if on_postgres() else oldest
+    return [Row(*one) for one in cast(Any, locked.tuples())]
+
+
+def sort_rows(rows: Sequence[Row], portal_id: str) -> Sorted:
+    """What to do with each row; a ledger that knows no portal yet, '', takes rows of any."""
+    done = Sorted()
+    for row in rows:
+        foreign = bool(portal_id and row.portal_id) and row.portal_id != portal_id
+        if foreign or row.event_type not in KINDS:
+            done.dropped.append(row.row_id)
+            continue
+        (done.merges if row.event_type == EventType.MERGE else done.moved).append(row.row_id)
+        done.proposals[row.object_id] = proposal_of(row, done.proposals.get(row.object_id))
+    return done
+
+
+def proposal_of(row: Row, known: Proposal | None) -> Proposal:
+    """``known`` is what an earlier row said of the same ticket: a repeat does not take its time away."""
+    times = (creation_time(row), known.creation_event_at if known else None)
+    return Proposal(row.object_id, creation_event_at=max(filter(None, times), default=None))
+
+
+def creation_time(row: Row) -> datetime | None:
+    """When a creation event says that it occurred; None of other kinds, and where it told no time."""
+    if row.event_type != EventType.CREATION or row.occurred_at == NO_TIME:
+        return None
+    return row.occurred_at
+
+
+def delete_rows(row_ids: Sequence[int]) -> None:
+    if row_ids:
+        WebhookEvent.delete().where(row_key.in_(row_ids)).execute()
+
+
+def keep_for_merges(row_ids: Sequence[int]) -> None:
+    if row_ids:
+        kept = WebhookEvent.update(last_error=KEPT_FOR_MERGES, set_aside_at=clock())
+        kept.where(row_key.in_(row_ids)).execute()
+
+
+@rerun_on_conflict
+def note_failure(row_id: int, error: str) -> Drained:
+    """Count a failed try of one row; at the fifth it is set aside. Nothing where it is gone meanwhile."""
+    with transaction():
+        counted = WebhookEvent.update(attempts=WebhookEvent.attempts + 1, last_error=error[:100])
+        if not counted.where(row_key == row_id, is_waiting()).execute():
+            return Drained()
+        spent = (row_key == row_id) & (WebhookEvent.attempts >= MOST_ATTEMPTS)
+        set_aside = WebhookEvent.update(set_aside_at=clock()).where(spent).execute()
+    return Drained(failed=1, set_aside=set_aside)
+
+
+def is_waiting() -> Expression:
+    return WebhookEvent.set_aside_at.is_null()
+
+
+@rerun_on_conflict
+def waits() -> bool:
+    return bool(WebhookEvent.select().where(is_waiting()).exists())
+
+
+@rerun_on_conflict
+def list_ids(wanted: Expression, limit: int) -> list[int]:
+    rows = WebhookEvent.select(row_key).where(wanted, is_waiting()).order_by(row_key).limit(limit)
+    return [row_id for (row_id,) in cast(Any, rows.tuples())]
+
+
+@rerun_on_conflict
+def inbox_depth() -> int:
+    """How many rows wait to be moved; those set aside and kept ones do not."""
+    return int(WebhookEvent.select().where(is_waiting()).count())
+
+
+@rerun_on_conflict
+def list_set_aside(limit: int = 100) -> list[WebhookEvent]:
+    """The newest rows that failed five times, with ``last_error``; merges that are only kept are none."""
+    failed = ~is_waiting() & (WebhookEvent.attempts >= MOST_ATTEMPTS)
+    return list(WebhookEvent.select().where(failed).order_by(WebhookEvent.set_aside_at.desc()).limit(limit))

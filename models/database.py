@@ -229,8 +229,7 @@ def raise_fault(error: Exception) -> NoReturn:
         raise translated(error) from None
     if "not a database" in str(error) or "malformed" in str(error):
         raise StoreRefused("DATABASE_URL: this file is not a SQLite database; name another file") from None
-    cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
-    state = getattr(cause, "pgcode", None)
+    state = getattr(driver_error(error), "pgcode", None)
     if state == READ_ONLY:
         forget_idle_connections()
         raise StoreUnreachable("the database is read-only, as after a failover; check DATABASE_URL") from None
@@ -266,10 +265,14 @@ def require_durable_commits() -> None:
 
 
 def is_conflict(error: Exception) -> bool:
-    cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
     if on_postgres():
-        return getattr(cause, "pgcode", None) in CONFLICTS
-    return "locked" in str(cause) or "busy" in str(cause)
+        return getattr(driver_error(error), "pgcode", None) in CONFLICTS
+    return "locked" in str(error) or "busy" in str(error)
+
+
+def driver_error(error: Exception) -> Exception:
+    """What the driver raised: Peewee keeps it in ``orig``, and only it has the server's code."""
+    return cast(Exception, getattr(error, "orig", error))
 
 
 def forget_idle_connections() -> None:

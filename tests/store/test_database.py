@@ -12,8 +12,10 @@ from models.database import (
     is_surely_alive,
     open_database,
     read_clock,
+    rerun_on_conflict,
     to_text,
     to_utc,
+    transaction,
 )
 from models.errors import StoreRefused, StoreUnreachable, StoreUnsafe
 from models.schema import deploy_migrations
@@ -106,6 +108,46 @@ def test_a_server_that_may_forget_commits_is_refused(new_postgres: Callable[...,
     session.close()
     with pytest.raises(StoreUnsafe, match="synchronous_commit"):
         open_database(url)
+    close_database()
+
+
+def test_a_user_who_may_not_write_and_a_read_only_server_are_told_apart(
+    new_postgres: Callable[..., str], server_url: str
+) -> None:
+    url = new_postgres()
+    with_server(server_url, "DROP ROLE IF EXISTS reader")
+    with_server(server_url, "CREATE ROLE reader LOGIN PASSWORD 'secret-word'")
+    open_database(f"postgresql://reader:secret-word@{url.split('@', 1)[1]}")
+    with pytest.raises(StoreRefused, match="GRANT"):
+        deploy_migrations()
+    close_database()
+    name = url.partition("?")[0].rsplit("/", 1)[1]
+    with_server(server_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    open_database(url)
+    with pytest.raises(StoreUnreachable, match="read-only"):
+        deploy_migrations()
+    close_database()
+
+
+def test_a_lock_that_is_not_had_in_time_is_a_conflict_to_run_again(new_postgres: Callable[..., str]) -> None:
+    url = new_postgres()
+    open_database(url)
+    deploy_migrations()
+    session = connect(url)
+    session.cursor().execute("BEGIN; LOCK TABLE processed_tickets")
+    tries: list[int] = []
+
+    @rerun_on_conflict
+    def count_rows() -> int:
+        tries.append(1)
+        if len(tries) > 1:
+            session.cursor().execute("ROLLBACK")
+        with transaction():
+            database.execute_sql("SET LOCAL lock_timeout = 50")
+            return int(ProcessedTicket.select().count())
+
+    assert (count_rows(), len(tries)) == (0, 2)
+    session.close()
     close_database()
 
 

@@ -37,6 +37,7 @@ class ChannelGates:
         self._gates = dict.fromkeys((channel.name for channel in channels), Gate.OPEN)
         self._pauses: dict[str, Pause] = {}
         self._faults: dict[str, str] = {}
+        self._unreached: set[str] = set()
         self._looked_at: float | None = None
         self._started = False
 
@@ -76,8 +77,10 @@ class ChannelGates:
                 name_held_tickets(channel, self._link_of)
 
     def report_into(self, report: RunReport) -> None:
-        """A line for every channel that is paused as the run ends."""
+        """A line for every channel that is paused or out of reach as the run ends."""
         for channel in self._channels:
+            if channel.name in self._unreached:
+                report.problem(unreached_line(channel.name))
             pause = switches.read_pause(channel.name, channel.key_hash)
             if pause is not None:
                 is_fault = pause.streak == 0
@@ -89,6 +92,13 @@ class ChannelGates:
         self._gates[name], self._looked_at = Gate.CLOSED, None
         if fault is not None:
             self._faults[name] = fault
+
+    def note_reach(self, name: str, *, reached: bool) -> None:
+        """Whether the last send found anybody: no pause follows, for no card is in doubt, but a line does."""
+        if reached:
+            self._unreached.discard(name)
+        else:
+            self._unreached.add(name)
 
     def pass_trial(self, name: str) -> None:
         """The ticket that tried the channel was sent."""
@@ -129,6 +139,13 @@ class ChannelGates:
 def fault_line(name: str, pause: Pause) -> str:
     """Of a fault that another process met; who met it knows the setting's own line."""
     return f"the channel {name} refuses us ({pause.reason}); mend its setting, tickets stay open and follow"
+
+
+def unreached_line(name: str) -> str:
+    return (
+        f"the channel {name} could not be reached; check the network and its setting, "
+        "tickets stay open and follow"
+    )
 
 
 def paused_line(name: str, pause: Pause) -> str:

@@ -83,6 +83,11 @@ class Desk:
         if self.gates is not None:
             self.gates.shut(channel.name, fault)
 
+    def note_reach(self, channel: Channel, outcome: Outcome) -> None:
+        if self.gates is not None:
+            unreached = isinstance(outcome, NotSent) and outcome.unreached
+            self.gates.note_reach(channel.name, reached=not unreached)
+
     def on_trial(self, channel: Channel) -> bool:
         """True where a pause is not to keep this send back: the channel is on trial, or nobody gates it."""
         return self.gates is None or self.gates.on_trial(channel.name)
@@ -281,6 +286,7 @@ def recorded(
 ) -> TicketState | NotSent | Unknown:
     """The outcome in the ledger, and what it says of the channel (rules 4, 7 and 8)."""
     ticket_id, name, key_hash = taken.ticket_id, channel.name, channel.key_hash
+    desk.note_reach(channel, outcome)
     match outcome:
         case Sent(message_id, place):
             state = desk.insist(

@@ -94,7 +94,7 @@ class DiscordWebhook:
             httpx.PoolTimeout,
             httpx.UnsupportedProtocol,
         ) as error:
-            return NotSent(error=type(error).__name__)
+            return NotSent(error=type(error).__name__, unreached=True)
         except (httpx.InvalidURL, UnicodeError) as error:
             # A host name that cannot be looked up, such as one with an empty part.
             return NotSent(error=type(error).__name__, fault=BAD_URL)

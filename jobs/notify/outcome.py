@@ -16,13 +16,14 @@ class NotSent:
     """Certainly not sent. ``error`` is a class, never a body; ``retry_after`` is in seconds.
 
     ``refused`` says that the channel refuses this very message (400); ``fault`` is one line for the
-    operator where a setting must be mended (401, 403, 404).
+    operator where a setting must be mended (401, 403, 404); ``unreached`` that no connection was made.
     """
 
     error: str
     retry_after: float | None = None
     refused: bool = False
     fault: str | None = None
+    unreached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The rows of docs/reliability.md that begin with Discord: no double, nothing lost, few held."""
 
+import json
 import time
 
 import pytest
@@ -113,7 +114,9 @@ def test_a_discord_that_is_not_there_loses_and_holds_nothing(bench: Bench) -> No
     while set(bench.states().values()) != {"retry"} and time.monotonic() < deadline:
         time.sleep(0.3)
     process.terminate()
-    process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert [line for line in json.loads(out)["problems"] if "discord could not be reached" in line]
     assert list(bench.states().values()) == ["retry"] * 5
     bench.discord.start()
     bench.make_due()

@@ -135,3 +135,15 @@ def test_a_trial_is_used_up_by_one_ticket(gates: ChannelGates, channel: FakeChan
     assert not gates.any_open
     gates.pass_trial("discord")
     assert (gates.any_open, gates.any_on_trial) == (True, False)
+
+
+def test_a_channel_out_of_reach_is_told_until_a_send_finds_it(gates: ChannelGates) -> None:
+    gates.note_reach("discord", reached=False)
+    away = RunReport()
+    gates.report_into(away)
+    assert (away.exit_code, len(away.problems)) == (1, 1)
+    assert "could not be reached" in away.problems[0]
+    gates.note_reach("discord", reached=True)
+    back = RunReport()
+    gates.report_into(back)
+    assert (back.exit_code, back.problems) == (0, [])

@@ -108,6 +108,7 @@ def misuse(line: str, args: argparse.Namespace) -> int:
 
 
 def main() -> int:
+    open_missing_streams()
     args = build_parser().parse_args()
     try:
         code = int(args.run(args))
@@ -119,6 +120,13 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - the door: a user never meets a traceback
         return explain(error, args)
     return code
+
+
+def open_missing_streams() -> None:
+    """A process started with a closed standard output or error has None there, and no file to print to."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 def give_up_output(error: OSError) -> int:

@@ -1,6 +1,8 @@
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
-from tests.acceptance.conftest import Bench
+from tests.acceptance.conftest import ROOT, Bench
 
 RECENT = datetime.now(UTC) - timedelta(minutes=2)
 
@@ -112,3 +114,11 @@ def test_only_a_critical_pings(sqlite_bench: Bench) -> None:
     sqlite_bench.add(1, "Outage", "Everything is down for all our users since this morning")
     sqlite_bench.run("run-once")
     assert sorted(message.pinged for message in sqlite_bench.discord.messages) == [False, True]
+
+
+def test_a_run_without_any_output_tells_all_the_same(sqlite_bench: Bench) -> None:
+    ids = sqlite_bench.add(2)
+    command = f'"{sys.executable}" "{ROOT}/main.py" run-once >&- 2>&-'
+    ended = subprocess.run(["sh", "-c", command], cwd=sqlite_bench.folder, env=sqlite_bench.env, check=False)
+    assert ended.returncode == 0
+    assert sqlite_bench.cards_of(ids) == [1, 1]

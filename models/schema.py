@@ -51,6 +51,14 @@ def is_current() -> bool:
     return not database_is_empty() and all(one.applied_at for one in migration_status())
 
 
+def is_ready() -> bool:
+    """Changes nothing: False on an empty database; raises SchemaBehind on one that is behind."""
+    if database_is_empty():
+        return False
+    require_current()
+    return True
+
+
 def ensure_migrated() -> list[str]:
     """For workers: migrate an empty database, wait for whoever migrates now, else require the newest schema.
 
@@ -58,15 +66,19 @@ def ensure_migrated() -> list[str]:
     """
     if database_is_empty():
         return deploy_migrations()
-    pending = [found.name for found in migration_status() if found.applied_at is None]
-    if not pending:
-        return []
-    if lease_table_exists() and lease_is_held("migrate"):
+    if not is_current() and lease_table_exists() and lease_is_held("migrate"):
         return deploy_migrations()
-    raise SchemaBehind(
-        f"DATABASE_URL: the database is {len(pending)} migration(s) behind ({pending[0]} is next); "
-        "run: python main.py migrate deploy"
-    )
+    require_current()
+    return []
+
+
+def require_current() -> None:
+    pending = [found.name for found in migration_status() if found.applied_at is None]
+    if pending:
+        raise SchemaBehind(
+            f"DATABASE_URL: the database is {len(pending)} migration(s) behind ({pending[0]} is next); "
+            "run: python main.py migrate deploy"
+        )
 
 
 def deploy_migrations(

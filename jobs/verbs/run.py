@@ -95,7 +95,7 @@ def preview_with(settings: Settings, *, as_json: bool) -> int:
     if present:
         open_database(url, settings.db_pool_size)
     try:
-        ledger_exists = present and schema.is_current()
+        ledger_exists = present and schema.is_ready()
         with (
             stop_on_signals() as stopping,
             closing(build_parts(settings, [console(as_json)], stopping)) as parts,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
+PAGE_WIDTH = 400  #: more than any row of ours takes
+
 
 def say(line: str) -> None:
     """To a person on standard output."""
@@ -30,9 +32,12 @@ def plain_table(*columns: str) -> "Table":
 
 
 def print_table(table: "Table") -> None:
-    """rich draws on a page of its own, since it ends the process on a broken pipe."""
+    """rich draws on a page of its own, since it ends the process on a broken pipe.
+
+    The page is as wide as the table: a cut time or error class would be of no use.
+    """
     from rich.console import Console
 
     page = io.StringIO()
-    Console(file=page, width=110, force_terminal=False).print(table)
+    Console(file=page, width=PAGE_WIDTH, force_terminal=False).print(table)
     say("\n".join(line.rstrip() for line in page.getvalue().rstrip().splitlines()))

@@ -122,3 +122,10 @@ def test_a_run_without_any_output_tells_all_the_same(sqlite_bench: Bench) -> Non
     ended = subprocess.run(["sh", "-c", command], cwd=sqlite_bench.folder, env=sqlite_bench.env, check=False)
     assert ended.returncode == 0
     assert sqlite_bench.cards_of(ids) == [1, 1]
+
+
+def test_the_list_of_tickets_cuts_nothing(sqlite_bench: Bench) -> None:
+    sqlite_bench.add(1)
+    sqlite_bench.run("run-once")
+    (told,) = sqlite_bench.run("tickets", "--json").json["tickets"]
+    assert told["processed_at"] in sqlite_bench.run("tickets").out

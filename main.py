@@ -24,6 +24,11 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--dry-run", action="store_true", help="print the cards, record and send nothing")
     add_json(run)
 
+    worker = add_verb(verbs, "worker", run_worker, "run for good: poll, sweep, webhooks, nightly jobs")
+    worker.add_argument(
+        "--sandbox", action="store_true", help="try it with simulated services and sandbox.db"
+    )
+
     migrate = add_verb(verbs, "migrate", run_migrate, "bring the database up to date, or tell where it is")
     migrate.add_argument("action", nargs="?", choices=["deploy", "status"], default="deploy")
     add_json(migrate)
@@ -70,6 +75,12 @@ def run_once(args: argparse.Namespace) -> int:
     if args.sandbox:
         return run.run_sandbox(args.tickets, as_json=args.json)
     return run.run_live(dry_run=args.dry_run, as_json=args.json)
+
+
+def run_worker(args: argparse.Namespace) -> int:
+    from jobs.verbs import worker
+
+    return worker.run_sandbox() if args.sandbox else worker.run_live()
 
 
 def run_migrate(args: argparse.Namespace) -> int:

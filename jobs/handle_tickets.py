@@ -1,6 +1,7 @@
 """The one path every source shares: claim, read, triage, tell, settle."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from jobs.clock import suspend_aware_seconds, utc_now
 from jobs.notify.card import Card, build_card, build_minimal_card
 from jobs.notify.channel import Channel
 from jobs.notify.outcome import NotSent, Outcome, Sent, Unknown
+from jobs.observations import Observations
 from jobs.run_report import Result
 from jobs.ticket import Ticket
 from jobs.verdict import AsanaType, HandlingMode, InternalAction, Priority, Provider, Verdict
@@ -57,7 +59,8 @@ class Desk:
 
     ``owner`` is unique to the process. ``insist`` repeats a ledger write until the store took it or the
     process ends. Without ``gates`` no channel is ever paused. ``horizon`` asks the ledger for the creation
-    time before which it remembers nothing, None while it remembers all.
+    time before which it remembers nothing, None while it remembers all. ``note_failed_send`` counts a send
+    to a channel that failed or whose outcome is unknown, with the line of a setting to mend; never raises.
     """
 
     owner: str
@@ -71,6 +74,8 @@ class Desk:
     lease_clock: Callable[[], float] = field(default=suspend_aware_seconds)
     gates: ChannelGates | None = None
     horizon: Callable[[], datetime | None] = field(default=lambda: None)
+    observations: Observations = field(default_factory=Observations)
+    note_failed_send: Callable[[str, str | None], object] = field(default=lambda *_: None)
 
     @property
     def configured(self) -> list[str]:
@@ -118,8 +123,7 @@ def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
         return miss_ticket(desk, taken)
     reason = None if taken.deliveries else reason_to_skip(desk, taken, ticket)
     if reason is not None:
-        skipped = claims.skip_ticket(taken, reason, ticket.created_at)
-        return Handled(Result.SKIPPED if skipped else Result.LOST)
+        return skipped(desk, taken, reason, ticket.created_at)
     return tell_all(desk, taken, ticket, untold)
 
 
@@ -144,8 +148,7 @@ def miss_ticket(desk: Desk, taken: Claim) -> Handled:
     """Rule 10: HubSpot shows some tickets late and some never again; a day of 404s means gone."""
     missing_since = taken.missing_since_at or desk.now()
     if desk.now() - missing_since > GONE_AFTER:
-        skipped = claims.skip_ticket(taken, SkipReason.GONE, None)
-        return Handled(Result.SKIPPED if skipped else Result.LOST)
+        return skipped(desk, taken, SkipReason.GONE, None)
     delay = min(MISSING_RETRY_SECONDS, backoff(taken))
     released = claims.release_for_retry(taken, delay, "not_found", missing_since_at=missing_since)
     return Handled(Result.RETRYING if released else Result.LOST)
@@ -168,9 +171,17 @@ def reason_to_skip(desk: Desk, taken: Claim, ticket: Ticket) -> SkipReason | Non
     return SkipReason.BEYOND_MEMORY if beyond else None
 
 
+def skipped(desk: Desk, taken: Claim, reason: SkipReason, created_at: datetime | None) -> Handled:
+    if not claims.skip_ticket(taken, reason, created_at):
+        return Handled(Result.LOST)
+    desk.observations.ticket_settled(state=TicketState.SKIPPED.value, source=taken.source or "")
+    return Handled(Result.SKIPPED)
+
+
 def tell_all(desk: Desk, taken: Claim, ticket: Ticket, untold: Sequence[Channel]) -> Handled:
     minimal = taken.crashes >= CRASHES_BEFORE_MINIMAL
     verdict = UNTRIAGED if minimal else desk.triage(ticket)
+    observe_models(desk, verdict)
     columns = columns_of(ticket, verdict)
     errors: list[str] = []
     delay = 0.0
@@ -186,11 +197,30 @@ def tell_all(desk: Desk, taken: Claim, ticket: Ticket, untold: Sequence[Channel]
         if isinstance(told, Handled):
             return told
         if told is TicketState.NOTIFIED:
+            observe_told(desk, taken, ticket, verdict)
             return Handled(Result.NOTIFIED, verdict.provider)
         if isinstance(told, NotSent | Unknown):
             errors.append(told.error)
             delay = max(delay, delay_after(taken, told))
     return concluded(desk, taken, errors[-1] if errors else "incomplete", delay)
+
+
+def observe_models(desk: Desk, verdict: Verdict) -> None:
+    for failure in verdict.failures:
+        desk.observations.service_asked(failure.provider.value, ok=False)
+    if verdict.provider is not Provider.RULES:
+        desk.observations.service_asked(verdict.provider.value, ok=True, seconds=verdict.triage_ms / 1000)
+
+
+def observe_told(desk: Desk, taken: Claim, ticket: Ticket, verdict: Verdict) -> None:
+    desk.observations.ticket_settled(
+        state=TicketState.NOTIFIED.value,
+        source=taken.source or "",
+        provider=verdict.provider.value,
+        priority=verdict.priority.value,
+        triage_seconds=verdict.triage_ms / 1000,
+        card_seconds=(desk.now() - ticket.created_at).total_seconds(),
+    )
 
 
 def tell_minimally(
@@ -248,7 +278,10 @@ def tell_channel(
             not_sent = NotSent("lease_passed")
             recorded(desk, taken, channel, attempt, not_sent)
             return concluded(desk, taken, not_sent.error)
-        return recorded(desk, taken, channel, attempt, send_card(channel, card))
+        outcome = send_card(desk, channel, card)
+        told = recorded(desk, taken, channel, attempt, outcome)
+        note_failure(desk, channel, outcome)
+        return told
 
 
 def paused(channel: Channel) -> NotSent:
@@ -264,13 +297,26 @@ def paused_or_lost(desk: Desk, taken: Claim, channel: Channel) -> NotSent | Hand
     return concluded(desk, taken, "write_ahead_refused")
 
 
-def send_card(channel: Channel, card: Card) -> Outcome:
+def send_card(desk: Desk, channel: Channel, card: Card) -> Outcome:
     """A channel that raises may have sent the card before: a send in doubt, not one to repeat (rule 4)."""
+    started = time.monotonic()
     try:
-        return channel.send(card)
+        outcome = channel.send(card)
     except Exception as error:
         log.exception("channel raised", extra={"ticket_id": card.ticket_id, "channel": channel.name})
-        return Unknown(type(error).__name__)
+        outcome = Unknown(type(error).__name__)
+    seconds = time.monotonic() - started
+    desk.observations.card_answered(channel.name, ok=isinstance(outcome, Sent), seconds=seconds)
+    return outcome
+
+
+def note_failure(desk: Desk, channel: Channel, outcome: Outcome) -> None:
+    """A rate limit is no failure."""
+    match outcome:
+        case Unknown():
+            desk.note_failed_send(channel.name, None)
+        case NotSent(retry_after=None):
+            desk.note_failed_send(channel.name, outcome.fault)
 
 
 def given_up(desk: Desk, taken: Claim, channel: str) -> Handled:

@@ -209,7 +209,7 @@ class Handling:
             with self._faults_noted():
                 handled = future.result()
                 self._report.record(ticket_id, handled.result, handled.provider)
-                log.info("ticket handled", extra={"ticket_id": ticket_id, "result": handled.result.value})
+                log.info("ticket handled", extra={"ticket_id": ticket_id, **fields_of(handled)})
                 self._on_handled(handled)
 
     @contextmanager
@@ -244,6 +244,12 @@ class Handling:
             except Exception:
                 # The next turn tries again; a lease lost meanwhile is found out by the write-ahead.
                 log.exception("leases not renewed")
+
+
+def fields_of(handled: Handled) -> dict[str, str]:
+    """What a log line says of a handled ticket."""
+    provider = {"provider": handled.provider.value} if handled.provider else {}
+    return {"result": handled.result.value, **provider}
 
 
 Fetch = Callable[[Sequence[str]], dict[str, Ticket]]

@@ -29,16 +29,18 @@ class Observations:
         provider: str = "none",
         priority: str = "",
         triage_seconds: float | None = None,
-        delivery_seconds: float | None = None,
         card_seconds: float | None = None,
     ) -> None:
         """A ticket reached its last state; ``card_seconds`` is creation to card."""
 
+    def card_answered(self, channel: str, *, ok: bool, seconds: float) -> None:
+        """A channel's answer to one card; health shows the last as the service of the channel's name."""
+
     def job_ended(self, name: str, seconds: float, *, failed: bool) -> None:
         """One run of a job of the timetable."""
 
-    def webhook_answered(self, code: int) -> None:
-        """The status that a webhook call got."""
+    def webhook_answered(self, code: str) -> None:
+        """What a webhook call got: ``accepted`` or the error's code."""
 
     def webhook_dropped(self, number: int = 1) -> None:
         """Webhook events of kinds that are not ours."""

@@ -12,13 +12,17 @@ from models.tickets import Source
 
 @dataclass(frozen=True, slots=True)
 class PollReport:
-    """``skipped`` is True where another process polls: it held the lease, or took it over meanwhile."""
+    """``skipped`` is True where another process polls: it held the lease, or took it over meanwhile.
+
+    ``shown`` counts every ticket that HubSpot showed, known ones too; ``found`` the new ones of them.
+    """
 
     found: int = 0
     reopened: int = 0
     searches: int = 0
     skipped: bool = False
     behind_seconds: float = 0.0
+    shown: int = 0
 
 
 def poll_tickets(
@@ -58,4 +62,5 @@ def poll_window(
         looked.searches,
         skipped=looked.lease_lost,
         behind_seconds=0.0 if looked.lease_lost else max(0.0, (cursor - look.end).total_seconds()),
+        shown=looked.shown,
     )

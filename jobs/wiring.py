@@ -1,5 +1,7 @@
 """From settings to the parts that use them: the one place that knows both."""
 
+from collections.abc import Callable
+
 from jobs.errors import SettingsError
 from jobs.hubspot.client import HubSpotClient
 from jobs.hubspot.gateway import HubSpotGateway
@@ -15,9 +17,12 @@ from jobs.triage.ollama import OllamaModel
 from jobs.triage.prompt import load_sop
 
 
-def build_gateway(settings: Settings) -> HubSpotGateway:
+def build_gateway(settings: Settings, on_answer: Callable[[int], object] = lambda _: None) -> HubSpotGateway:
+    """``on_answer`` is given the status of each of HubSpot's answers."""
     token = settings.hubspot_access_token
-    client = HubSpotClient(settings.hubspot_base_url, token.get_secret_value() if token else "")
+    client = HubSpotClient(
+        settings.hubspot_base_url, token.get_secret_value() if token else "", on_answer=on_answer
+    )
     return HubSpotGateway(
         client,
         tier=record_property(settings.customer_tier_property),

@@ -42,7 +42,7 @@ WITH due AS (
         {t.updated_at} = clock_timestamp()
     FROM due WHERE t.{t.ticket_id} = due.{t.ticket_id}
     RETURNING t.{t.ticket_id}, t.{t.attempts}, t.{t.crashes}, t.{t.missing_since_at},
-              t.{t.ticket_created_at}, t.{t.creation_event_at}
+              t.{t.ticket_created_at}, t.{t.creation_event_at}, t.{t.source}
 )
 SELECT c.*, d.{d.channel}, d.{d.state}, d.{d.attempts}
 FROM claimed c LEFT JOIN {d} d ON d.{d.ticket_id} = c.{t.ticket_id}"""
@@ -62,7 +62,7 @@ class Claim:
 
     ``crashes`` counts earlier tries that ended without a word from their worker. ``ticket_created_at`` is
     None where no source told it; ``creation_event_at`` is set where a creation event overrides activation
-    and horizon (design §5).
+    and horizon (design §5). ``source`` showed the ticket first.
     """
 
     ticket_id: str
@@ -73,6 +73,7 @@ class Claim:
     deliveries: dict[str, KnownDelivery]
     ticket_created_at: datetime | None = None
     creation_event_at: datetime | None = None
+    source: str | None = None
 
 
 @rerun_on_conflict
@@ -119,11 +120,12 @@ def claim(ticket_ids: Sequence[str], owner: str, lease_seconds: float) -> list[C
 def claim_at_once(ordered: list[str], owner: str, lease_seconds: float) -> list[Claim]:
     claims: dict[str, Claim] = {}
     rows = database.execute_sql(CLAIM, (ordered, owner, lease_seconds)).fetchall()
-    for ticket_id, attempt, crashes, missing, created, event, channel, state, attempts in rows:
+    for ticket_id, attempt, crashes, missing, created, event, source, channel, state, attempts in rows:
         one = claims.get(ticket_id)
         if one is None:
             times = to_utc(created), to_utc(event)
-            one = claims[ticket_id] = Claim(ticket_id, owner, attempt, crashes, to_utc(missing), {}, *times)
+            one = Claim(ticket_id, owner, attempt, crashes, to_utc(missing), {}, *times, source)
+            claims[ticket_id] = one
         if channel is not None:
             one.deliveries[channel] = KnownDelivery(DeliveryState(state), attempts)
     return list(claims.values())
@@ -156,6 +158,7 @@ def read_claims(ticket_ids: list[str], owner: str) -> list[Claim]:
             {},
             row.ticket_created_at,
             row.creation_event_at,
+            row.source,
         )
         for row in ProcessedTicket.select().where(ProcessedTicket.ticket_id.in_(ticket_ids))
     }
@@ -206,6 +209,23 @@ def release_for_retry(
         missing_since_at=missing_since_at,
     )
     return bool(given_back.where(is_mine(taken)).execute())
+
+
+@rerun_on_conflict
+def release_unsent(owner: str) -> int:
+    """Give back, due at once, what ``owner`` holds and nobody began to send; how many tickets.
+
+    For a worker that ends: its threads may go on until then, but their claims are lost, so that they send
+    nothing more. A ticket whose first byte may have left stays claimed until its outcome or its lease's end.
+    """
+    of_this = Delivery.ticket_id == ProcessedTicket.ticket_id
+    sending = fn.EXISTS(Delivery.select(SQL("1")).where(of_this, Delivery.state == DeliveryState.SENDING))
+    held = (ProcessedTicket.state == TicketState.CLAIMED) & (ProcessedTicket.lease_owner == owner)
+    with transaction():
+        # Locked first: a write-ahead that was on its way is seen by what is asked after it.
+        ids = [row.ticket_id for row in lock_rows(ProcessedTicket.select().where(held))]
+        due = ProcessedTicket.update(**not_told_yet(), next_attempt_at=clock())
+        return int(due.where(ProcessedTicket.ticket_id.in_(ids), ~sending).execute())
 
 
 @rerun_on_conflict

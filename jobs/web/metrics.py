@@ -81,21 +81,23 @@ class CountedObservations(Observations):
         provider: str = "none",
         priority: str = "",
         triage_seconds: float | None = None,
-        delivery_seconds: float | None = None,
         card_seconds: float | None = None,
     ) -> None:
         self._settled.labels(state, source, provider, priority).inc()
         note(self._triage.labels(provider), triage_seconds)
-        note(self._delivery, delivery_seconds)
         note(self._card, card_seconds)
+
+    def card_answered(self, channel: str, *, ok: bool, seconds: float) -> None:
+        self._delivery.observe(seconds)
+        self.service_asked(channel, ok=ok, seconds=seconds)
 
     def job_ended(self, name: str, seconds: float, *, failed: bool) -> None:
         self._runs.labels(name).inc()
         self._failures.labels(name).inc(int(failed))
         note(self._seconds.labels(name), seconds)
 
-    def webhook_answered(self, code: int) -> None:
-        self._webhooks.labels(str(code)).inc()
+    def webhook_answered(self, code: str) -> None:
+        self._webhooks.labels(code).inc()
 
     def webhook_dropped(self, number: int = 1) -> None:
         self._dropped.inc(number)

@@ -164,13 +164,14 @@ def scraped(observed: CountedObservations, **reads: Any) -> dict[str, float]:
 def test_metrics_show_what_was_noted() -> None:
     observed = CountedObservations()
     settled = {"state": "notified", "source": "webhook", "provider": "local", "priority": "high"}
-    observed.ticket_settled(**settled, triage_seconds=1.5, delivery_seconds=0.2, card_seconds=4)
+    observed.ticket_settled(**settled, triage_seconds=1.5, card_seconds=4)
+    observed.card_answered("discord", ok=True, seconds=0.2)
     observed.ticket_settled(state="skipped")
     observed.job_ended("poll", 0.3, failed=False)
     observed.job_ended("poll", 0.3, failed=True)
     for status in (200, 200, 429):
         observed.hubspot_answered(status)
-    observed.webhook_answered(200)
+    observed.webhook_answered("200")
     observed.webhook_dropped(3)
     observed.signature_refused()
     observed.model_used("groq", 1000, 200, 0.25)
@@ -211,7 +212,7 @@ def test_a_database_that_is_down_fails_no_scrape() -> None:
         raise StoreUnreachable("the database cannot be reached")
 
     observed = CountedObservations()
-    observed.webhook_answered(503)
+    observed.webhook_answered("503")
     shown = scraped(observed, read_now=down, read_states=down)
     assert shown["triage_database_up"] == 0
     assert shown['triage_webhook_answers_total{code="503"}'] == 1
@@ -240,7 +241,7 @@ def test_many_threads_lose_no_count() -> None:
 
     def work() -> None:
         for _ in range(500):
-            observed.webhook_answered(200)
+            observed.webhook_answered("200")
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:

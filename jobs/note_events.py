@@ -1,0 +1,32 @@
+"""Faults and events that all workers count together, for health and alarms."""
+
+import logging
+import re
+
+from models.counts import Event, count_event
+from models.errors import StoreError
+
+log = logging.getLogger("triage")
+
+SETTING = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+
+
+def note_fault(job: str, line: str, *, settings_fault: bool) -> None:
+    """Log a fault that has a line of its own; a refused credential is counted for the alarms."""
+    log.warning("job failed", extra={"job": job, "reason": line})
+    if settings_fault:
+        note_event(Event.CREDENTIAL_REFUSED, of=named_setting(line))
+
+
+def named_setting(line: str) -> str:
+    """The setting that a fault's line names, at most 20 characters of it."""
+    found = SETTING.search(line)
+    return found.group()[:20] if found else "setting"
+
+
+def note_event(event: Event, number: int = 1, of: str = "") -> None:
+    """Count an event for all workers; one that cannot be written now is not worth a failure."""
+    try:
+        count_event(event, number, of)
+    except StoreError:
+        log.warning("event not counted", extra={"event": event.value})

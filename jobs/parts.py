@@ -1,0 +1,156 @@
+"""What ``run-once`` and the worker work with, and what both do with it: open the ledger, make a desk."""
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from jobs.channel_gates import ChannelGates
+from jobs.clock import utc_now
+from jobs.handle_tickets import Desk, Handled
+from jobs.handling import Handling
+from jobs.hubspot.gateway import HubSpotGateway
+from jobs.note_events import named_setting, note_event
+from jobs.notify.channel import Channel
+from jobs.observations import Observations
+from jobs.run_report import Tally
+from jobs.settings import Settings
+from jobs.ticket import Ticket
+from jobs.triage.chain import Triager
+from jobs.triage.rules import judge_priority
+from models import cursors
+from models.counts import Event
+from models.errors import StoreUnreachable
+from models.retention import read_horizon
+
+log = logging.getLogger("triage")
+R = TypeVar("R")
+
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Watch:
+    """For a person who watches: the number of open tickets once found, and each handled one."""
+
+    on_open: Callable[[int], object] = lambda _: None
+    on_handled: Callable[[Handled], object] = lambda _: None
+
+
+class Insistence:
+    """Repeats a ledger write until the store took it; the watchdog ends a process that waits in vain."""
+
+    def __init__(self) -> None:
+        self._waiting, self._lock = 0, threading.Lock()
+
+    @property
+    def waits(self) -> bool:
+        """Whether any thread waits for the store to come back."""
+        return self._waiting > 0
+
+    def __call__(self, work: Callable[[], R]) -> R:
+        try:
+            return work()
+        except StoreUnreachable as error:
+            log.warning("the ledger cannot be written, trying again", extra={"reason": str(error)})
+        with self._lock:
+            self._waiting += 1
+        try:
+            return repeated(work)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+
+def repeated(work: Callable[[], R]) -> R:
+    pause = 0.2
+    while True:
+        time.sleep(pause)
+        pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+        try:
+            return work()
+        except StoreUnreachable:
+            continue
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run works with."""
+
+    settings: Settings
+    gateway: HubSpotGateway
+    triager: Triager
+    channels: Sequence[Channel]
+    stopping: threading.Event = field(default_factory=threading.Event)
+    watch: Watch = field(default_factory=Watch)
+    now: Callable[[], datetime] = utc_now
+    observations: Observations = field(default_factory=Observations)
+    insist: Insistence = field(default_factory=Insistence)
+
+    @property
+    def overlap(self) -> timedelta:
+        return timedelta(seconds=self.settings.poll_overlap_seconds)
+
+    def close(self) -> None:
+        """Close idle connections to the services."""
+        self.gateway.close()
+        self.triager.close()
+        for channel in self.channels:
+            channel.close()
+
+
+def new_owner() -> str:
+    """A name for this process's leases that no other one has, before or after."""
+    return f"{socket.gethostname()[:60]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def open_ledger(parts: Parts) -> datetime:
+    """Bind the ledger to the token's portal and fix its activation, both once; returns the activation."""
+    account = parts.gateway.fetch_account()
+    cursors.bind_portal(account.portal_id)
+    clocks = [parts.now(), parts.gateway.now() or parts.now()]
+    return cursors.activate(min(clocks), parts.settings.notify_since, parts.overlap)
+
+
+def build_desk(parts: Parts, owner: str, activated_at: datetime, gates: ChannelGates) -> Desk:
+    return Desk(
+        owner=owner,
+        triage=parts.triager.triage,
+        channels=parts.channels,
+        insist=parts.insist,
+        activated_at=activated_at,
+        lease_seconds=parts.settings.lease_seconds,
+        pipelines=frozenset(parts.settings.hubspot_pipelines),
+        now=parts.now,
+        gates=gates,
+        horizon=read_horizon,
+        observations=parts.observations,
+        note_failed_send=note_failed_send,
+    )
+
+
+def note_failed_send(channel: str, fault: str | None) -> None:
+    note_event(Event.CHANNEL_FAILED, of=channel)
+    if fault is not None:
+        note_event(Event.CREDENTIAL_REFUSED, of=named_setting(fault))
+
+
+def build_handling(parts: Parts, desk: Desk, tally: Tally) -> Handling:
+    return Handling(
+        desk,
+        parts.gateway.fetch_tickets,
+        urgency_of,
+        parts.settings.triage_concurrency,
+        tally,
+        parts.watch.on_handled,
+    )
+
+
+def urgency_of(ticket: Ticket) -> int:
+    return judge_priority(ticket).rank

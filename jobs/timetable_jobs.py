@@ -1,0 +1,127 @@
+"""What the worker does by the clock: poll, sweep, retention, upkeep, alerts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from jobs import take_readings
+from jobs.heartbeat import beat
+from jobs.job_runner import JobRunner, Work
+from jobs.note_events import note_event
+from jobs.parts import Parts
+from jobs.poll_tickets import poll_tickets
+from jobs.prune_records import prune_records
+from jobs.raise_alarms import AlarmMemory, Send, alarm_sender, raise_alarms
+from jobs.schedule import Job
+from jobs.sweep_tickets import is_sweep_due, sweep_tickets
+from jobs.tidy_records import tidy_records
+from models.counts import Event
+from models.errors import StoreError
+from models.job_runs import has_run_well_within
+
+DAY = timedelta(hours=24)
+#: How often is looked whether a sweep is due: another worker, or the one before, may have swept.
+SWEEP_LOOK_SECONDS = 60.0
+UPKEEP_SECONDS = 3600.0
+ALERTS_SECONDS = 60.0
+#: Past these the process ends. A sweep of 400,000 changed tickets, at four searches a second, takes 10 min.
+LIMITS = {"poll": 900.0, "sweep": 3600.0, "retention": 3600.0, "upkeep": 900.0, "alerts": 300.0}
+
+
+@dataclass(frozen=True)
+class TimetableJobs:
+    """``wake`` tells the handle loop that something may be due; ``is_well`` whether both loops are."""
+
+    parts: Parts
+    owner: str
+    runner: JobRunner
+    wake: Callable[[], object]
+    is_well: Callable[[], bool]
+
+    def jobs(self) -> list[Job]:
+        """Each never raises. Retention that a deploy made miss its hour runs at once."""
+        settings, memory = self.parts.settings, AlarmMemory()
+        url = settings.alert_discord_webhook_url
+        send = alarm_sender(url.get_secret_value() if url else None)
+
+        def alert() -> None:
+            self.alert(send, memory)
+
+        sweep_look = min(SWEEP_LOOK_SECONDS, settings.sweep_interval_minutes * 60)
+        overdue = not has_run_well_within("retention", DAY)
+        return [
+            Job("poll", self._run("poll", self.poll), every_seconds=settings.poll_interval_seconds),
+            Job("sweep", self._run("sweep", self.sweep), every_seconds=sweep_look),
+            Job(
+                "retention",
+                self._run("retention", self.forget),
+                hour_utc=settings.retention_hour_utc,
+                at_once=overdue,
+            ),
+            Job("upkeep", self._run("upkeep", self.tidy), every_seconds=UPKEEP_SECONDS, at_once=False),
+            Job(
+                "alerts", self._run("alerts", lambda: self.alert(send, memory)), every_seconds=ALERTS_SECONDS
+            ),
+        ]
+
+    def _run(self, name: str, work: Work) -> Callable[[], object]:
+        loop = name in {"sweep", "alerts"}  # most of their runs find nothing to do
+        return lambda: self.runner.run(name, work, limit_seconds=LIMITS[name], loop=loop)
+
+    def poll(self) -> None:
+        polled = poll_tickets(
+            self.parts.gateway,
+            self.owner,
+            lease_seconds=self.parts.settings.lease_seconds,
+            overlap=self.parts.overlap,
+            now=self.parts.now,
+        )
+        self._note_shown("poll", polled.shown, changed=polled.found + polled.reopened)
+        if self.is_well() and self.parts.settings.heartbeat_url is not None:
+            beat(self.parts.settings.heartbeat_url.get_secret_value())
+
+    def sweep(self) -> None:
+        settings = self.parts.settings
+        if not is_sweep_due(timedelta(minutes=settings.sweep_interval_minutes)):
+            return
+        swept = sweep_tickets(
+            self.parts.gateway,
+            self.owner,
+            lease_seconds=settings.lease_seconds,
+            hours=settings.sweep_hours,
+            now=self.parts.now,
+            stop=self.parts.stopping.is_set,
+        )
+        self._note_shown("sweep", swept.shown, changed=swept.found + swept.reopened)
+
+    def _note_shown(self, source: str, shown: int, *, changed: int) -> None:
+        if changed:
+            self.wake()
+        if shown:
+            note_event(Event.SEARCH_SHOWED, shown, of=source)
+
+    def forget(self) -> None:
+        prune_records(
+            self.parts.settings.retention_days,
+            dry_run=False,
+            overlap=self.parts.overlap,
+            stop=self.parts.stopping.is_set,
+        )
+
+    def tidy(self) -> None:
+        tidy_records(self.parts.settings.retention_days, stop=self.parts.stopping.is_set)
+
+    def alert(self, send: Send, memory: AlarmMemory) -> None:
+        """Without a database there is one alarm to raise: that there is none."""
+        settings = self.parts.settings
+        readings = None
+        fault: StoreError | None = None
+        try:
+            readings = take_readings.take_alarm_readings(
+                self.parts.channels, self.parts.overlap.total_seconds()
+            )
+        except StoreError as error:
+            fault = error
+        raise_alarms(readings, send, memory, take_readings.limits_of(settings))
+        if fault is not None:
+            raise fault

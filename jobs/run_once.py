@@ -1,4 +1,4 @@
-"""One run: poll, handle until nothing is due, report."""
+"""One run: poll, sweep if due, drain, handle until nothing is due, report."""
 
 import logging
 import os
@@ -14,11 +14,11 @@ from typing import TypeVar
 from jobs.channel_gates import ChannelGates
 from jobs.clock import utc_now
 from jobs.errors import SettingsError, TriageError
+from jobs.find_tickets import find_tickets
 from jobs.handle_tickets import Desk, Handled
 from jobs.handling import Handling
 from jobs.hubspot.gateway import HubSpotGateway
 from jobs.notify.channel import Channel
-from jobs.poll_tickets import poll_tickets
 from jobs.run_report import RunReport
 from jobs.settings import Settings
 from jobs.ticket import Ticket
@@ -32,7 +32,6 @@ R = TypeVar("R")
 
 RUN_SECONDS = 900.0
 GRACE_SECONDS = 60.0
-CLOCKS_APART_SECONDS = 60.0
 WAIT_FOR_RETRIES_SECONDS = 60.0
 
 
@@ -90,12 +89,16 @@ def run_once(parts: Parts) -> RunReport:
 
 def work_until(deadline: float, parts: Parts, report: RunReport) -> None:
     owner = f"{socket.gethostname()[:60]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+    def stop() -> bool:
+        return parts.stopping.is_set() or time.monotonic() > deadline
+
     try:
         activated_at = open_ledger(parts)
-        poll_into(report, parts, owner)
     except TriageError as error:
-        report.problem(str(error), settings_fault=isinstance(error, SettingsError))
+        tell_fault(report, error)
         return
+    fault = find_tickets(report, parts, owner, activated_at, stop)
     gates = ChannelGates(parts.channels, parts.gateway.fetch_account().ticket_link)
     desk = Desk(
         owner=owner,
@@ -116,8 +119,15 @@ def work_until(deadline: float, parts: Parts, report: RunReport) -> None:
         report,
         parts.watch.on_handled,
     )
-    handle_until_none_due(handling, gates, parts.stopping, report, deadline)
+    handle_until_none_due(handling, gates, parts.stopping, report, stop)
     gates.report_into(report)
+    # Told last: a run with a problem does not wait for retries, and what the others found may need one.
+    if fault:
+        tell_fault(report, fault)
+
+
+def tell_fault(report: RunReport, fault: TriageError) -> None:
+    report.problem(str(fault), settings_fault=isinstance(fault, SettingsError))
 
 
 def open_ledger(parts: Parts) -> datetime:
@@ -129,35 +139,13 @@ def open_ledger(parts: Parts) -> datetime:
     return cursors.activate(min(clocks), parts.settings.notify_since, overlap)
 
 
-def poll_into(report: RunReport, parts: Parts, owner: str) -> None:
-    polled = poll_tickets(
-        parts.gateway,
-        owner,
-        lease_seconds=parts.settings.lease_seconds,
-        overlap=timedelta(seconds=parts.settings.poll_overlap_seconds),
-        now=parts.now,
-    )
-    report.found, report.reopened, report.searches = polled.found, polled.reopened, polled.searches
-    if polled.skipped:
-        report.note("the poll was left to another process that is polling now")
-    if polled.behind_seconds > CLOCKS_APART_SECONDS:
-        report.problem(
-            f"the poll saw little: a clock is {polled.behind_seconds:.0f} s behind the last look; compare "
-            "this machine's, the database's and HubSpot's (its Date header, which a proxy may have cached)"
-        )
-    parts.watch.on_open(stats.read_stats().open)
-
-
 def handle_until_none_due(
     handling: Handling,
     gates: ChannelGates,
     stopping: threading.Event,
     report: RunReport,
-    deadline: float,
+    stop: Callable[[], bool],
 ) -> None:
-    def stop() -> bool:
-        return stopping.is_set() or time.monotonic() > deadline
-
     while True:
         gates.look()
         handling.run(stop)

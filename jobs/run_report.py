@@ -28,10 +28,20 @@ class Tally(Protocol):
 
 @dataclass
 class RunReport:
-    """Filled by several threads at once. ``failed`` counts tickets told by rules, part of notified."""
+    """Filled by several threads at once. ``failed`` counts tickets told by rules, part of notified.
+
+    ``found``, ``reopened`` and ``beyond_memory`` are of all sources. ``swept`` counts the tickets that the
+    sweep looked at; received events were ``drained`` into the ledger, ``dropped`` as none of ours, or
+    ``set_aside`` after five failures.
+    """
 
     found: int = 0
     reopened: int = 0
+    beyond_memory: int = 0
+    swept: int = 0
+    drained: int = 0
+    dropped: int = 0
+    set_aside: int = 0
     searches: int = 0
     open: int = 0
     unconfirmed: int = 0
@@ -49,6 +59,11 @@ class RunReport:
             self._results[ticket_id] = result
             if provider and result is Result.NOTIFIED:
                 self._providers[ticket_id] = provider
+
+    def count_proposed(self, found: int, reopened: int, beyond_memory: int = 0) -> None:
+        self.found += found
+        self.reopened += reopened
+        self.beyond_memory += beyond_memory
 
     def problem(self, line: str, *, settings_fault: bool = False) -> None:
         """Add a fault once; a settings fault makes the run end with 2 instead of 1."""
@@ -101,6 +116,11 @@ class RunReport:
             "open": self.open,
             "unconfirmed": self.unconfirmed,
             "by_provider": by_provider,
+            "beyond_memory": self.beyond_memory,
+            "swept": self.swept,
+            "drained": self.drained,
+            "dropped": self.dropped,
+            "set_aside": self.set_aside,
             "searches": self.searches,
             "seconds": round(self.seconds, 3),
             "dry_run": self.dry_run,

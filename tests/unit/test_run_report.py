@@ -88,6 +88,21 @@ def test_the_json_has_what_the_design_promises() -> None:
     assert (shown["found"], shown["open"], shown["unconfirmed"], shown["seconds"]) == (4, 1, 2, 1.235)
 
 
+def test_found_counts_all_sources_together() -> None:
+    report = RunReport()
+    for found, reopened, beyond_memory in ((3, 1, 0), (2, 0, 5), (1, 0, 0)):
+        report.count_proposed(found, reopened, beyond_memory)
+    shown = report.as_json()
+    assert (shown["found"], shown["reopened"], shown["beyond_memory"]) == (6, 1, 5)
+
+
+def test_what_each_source_did_stands_in_the_json_and_is_no_fault() -> None:
+    report = RunReport(swept=4, drained=3, dropped=2, set_aside=1)
+    shown = report.as_json()
+    assert [shown[name] for name in ("swept", "drained", "dropped", "set_aside")] == [4, 3, 2, 1]
+    assert report.exit_code == 0
+
+
 def test_threads_that_report_at_once_lose_nothing() -> None:
     report = RunReport()
 

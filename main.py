@@ -35,6 +35,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_json(add_verb(verbs, "stats", run_stats, "how many tickets were told, by whom, and what is open"))
 
+    add_json(add_verb(verbs, "health", run_health, "how things are, by the ledger: 0 healthy, 1 degraded"))
+
+    doctor = add_verb(verbs, "doctor", run_doctor, "look at every setting and service, and say what to mend")
+    doctor.add_argument("--send-test-card", action="store_true", help="send one card marked as a test")
+    add_json(doctor)
+
     tickets = add_verb(verbs, "tickets", run_tickets, "list the ledger's newest tickets")
     tickets.add_argument("--state", help="found, claimed, retry, notified, unconfirmed, skipped or merged")
     add_json(tickets)
@@ -93,6 +99,18 @@ def run_stats(args: argparse.Namespace) -> int:
     from jobs.verbs import ledger
 
     return ledger.show_stats(as_json=args.json)
+
+
+def run_health(args: argparse.Namespace) -> int:
+    from jobs.verbs import health
+
+    return health.show_health(as_json=args.json)
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    from jobs.verbs import doctor
+
+    return doctor.examine(send_test_card=args.send_test_card, as_json=args.json)
 
 
 def run_tickets(args: argparse.Namespace) -> int:

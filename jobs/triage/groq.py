@@ -99,6 +99,19 @@ class GroqModel:
         # Outside the handler: an error raised inside it would carry the vendor's, and that one the body.
         raise error
 
+    def check_present(self) -> None:
+        """Raises ModelError where Groq cannot be asked, refuses the key or does not offer the model."""
+        try:
+            listed = (self._client or self._open()).models.list()
+            names = {str(one.id) for one in listed.data}
+        except Exception as exc:  # noqa: BLE001 - a stranger's bytes can raise anything
+            error = self._explain(exc)
+        else:
+            if self.model in names:
+                return
+            error = calls.explain("model_missing", _LINES, self._words)
+        raise error
+
     def close(self) -> None:
         if self._client is not None:
             self._client.close()

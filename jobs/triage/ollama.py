@@ -91,6 +91,19 @@ class OllamaModel:
         # Outside the handler: an error raised inside it would carry the vendor's, and that one the body.
         raise error
 
+    def check_present(self) -> None:
+        """Raises ModelError where the server cannot be asked or has not pulled the model."""
+        try:
+            listed = (self._client or self._open()).list()
+            names = {str(one.model).removesuffix(":latest") for one in listed.models}
+        except Exception as exc:  # noqa: BLE001 - a stranger's bytes can raise anything
+            error = self._explain(exc)
+        else:
+            if self.model.removesuffix(":latest") in names:
+                return
+            error = calls.explain("model_missing", _LINES, self._words)
+        raise error
+
     def close(self) -> None:
         if self._client is not None:
             self._client.close()  # type: ignore[no-untyped-call]

@@ -1,0 +1,120 @@
+"""``doctor``: looks at every setting and service once, whatever fails; the first steps are here."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from jobs.errors import SettingsError, TriageError
+from jobs.examine_services import examine_channels, examine_hubspot, examine_models, examine_webhook
+from jobs.finding import Finding, fail, ok, warn
+from jobs.settings import Need, Settings, load_settings
+from jobs.triage.prompt import load_sop
+from models import cursors, schema
+from models.database import close_database, open_database, read_clock
+from models.errors import StoreError
+
+Examination = Callable[[Settings], Iterator[Finding]]
+
+
+def examine_setup(*, send_test_card: bool = False) -> Iterator[Finding]:
+    """Every finding, as it is made. Reads the environment; writes nothing anywhere but the test card.
+
+    With settings that cannot be read only the database is looked at beside them.
+    """
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        # The first line is a heading; every other one is a mistake of its own.
+        yield from (fail("settings", line, mend=True) for line in str(error).splitlines()[1:] or [str(error)])
+        yield from examine_database_alone()
+        yield warn("services", "were not looked at: mend the settings first")
+        return
+    yield from examine_settings(settings)
+    examinations: dict[str, Examination] = {
+        "procedures": examine_procedures,
+        "database": examine_database,
+        "hubspot": partial(examine_hubspot, known_portal=known_portal(settings)),
+        "models": examine_models,
+        "discord": partial(examine_channels, send_test_card=send_test_card),
+        "webhook": examine_webhook,
+    }
+    for name, examine in examinations.items():
+        yield from guarded(name, examine, settings)
+
+
+def guarded(name: str, examine: Examination, settings: Settings) -> Iterator[Finding]:
+    """What ends an examination is its last finding."""
+    try:
+        yield from examine(settings)
+    except (TriageError, StoreError) as error:
+        yield fail(name, str(error), mend=error.permanent)
+    except Exception as error:  # noqa: BLE001 - its text may hold anything
+        yield fail(name, f"the examination broke off ({type(error).__name__}); please report it")
+
+
+def examine_settings(settings: Settings) -> Iterator[Finding]:
+    yield ok("settings", "can be used")
+    yield from (warn("settings", line) for line in settings.warnings)
+
+
+def examine_procedures(settings: Settings) -> Iterator[Finding]:
+    if settings.sop_file is None:
+        yield ok("procedures", "SOP_FILE is not set: the guidelines alone are used")
+        return
+    yield ok("procedures", f"SOP_FILE has {len(load_sop(settings.sop_file))} characters")
+
+
+def examine_database_alone() -> Iterator[Finding]:
+    try:
+        settings = load_settings(needs=Need.DATABASE)
+    except SettingsError:
+        yield warn("database", "was not looked at: mend the settings first")
+        return
+    yield from guarded("database", examine_database, settings)
+
+
+def examine_database(settings: Settings) -> Iterator[Finding]:
+    if not ledger_exists(settings):
+        yield ok("database", "there is no file yet; the first run makes it")
+        return
+    open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
+    try:
+        read_clock()
+        yield ok("database", "answers, and commits are durable")
+        yield examine_migrations()
+    finally:
+        close_database()
+
+
+def examine_migrations() -> Finding:
+    if schema.database_is_empty():
+        return ok("migrations", "the database is empty; the first run sets it up")
+    pending = [one.name for one in schema.migration_status() if one.applied_at is None]
+    if pending:
+        line = f"{len(pending)} to apply ({pending[0]} is next); run: python main.py migrate deploy"
+        return fail("migrations", line, mend=True)
+    known = cursors.read_known_ledger()
+    portal = f"portal {known.portal_id}" if known and known.portal_id else "no portal yet"
+    return ok("migrations", f"all applied; the ledger belongs to {portal}")
+
+
+def known_portal(settings: Settings) -> str | None:
+    """The ledger's portal; None also where the database cannot be read, which its own line tells."""
+    if not ledger_exists(settings):
+        return None
+    try:
+        open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
+        known = cursors.read_known_ledger() if schema.is_current() else None
+    except StoreError:
+        return None
+    finally:
+        close_database()
+    return known.portal_id if known else None
+
+
+def ledger_exists(settings: Settings) -> bool:
+    """False for a SQLite file that is not there: to look must not make it."""
+    url = settings.database_url.get_secret_value()
+    path = unquote(urlsplit(url).path.removeprefix("/"))
+    return not url.startswith("sqlite") or Path(path).exists()

@@ -1,0 +1,259 @@
+"""``health`` and ``doctor`` as a person and a machine run them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobs.sandbox.serving import Answer, Outcome, Request, Simulator, json_answer
+from models.job_runs import JobRun
+from models.tickets import ProcessedTicket
+from tests.acceptance.conftest import Bench, Finished
+
+
+def levels(done: Finished) -> dict[str, str]:
+    findings = done.json["findings"]
+    assert isinstance(findings, list)
+    assert all("\n" not in one["line"] for one in findings)
+    return {one["name"]: one["level"] for one in findings}
+
+
+def line_of(done: Finished, name: str) -> str:
+    return next(str(one["line"]) for one in done.json["findings"] if one["name"] == name)
+
+
+def test_after_a_good_run_all_is_healthy(bench: Bench) -> None:
+    bench.add(3)
+    bench.run("run-once")
+    done = bench.run("health", "--json")
+    assert (done.code, done.json["status"], done.json["warnings"]) == (0, "healthy", [])
+    assert done.json["database_latency_ms"] >= 0
+    shown = bench.run("health")
+    assert shown.code == 0
+    assert shown.out.startswith("healthy\nok    database: ")
+
+
+def test_what_waits_and_what_is_held_degrades_it(bench: Bench) -> None:
+    bench.add(2)
+    bench.run("run-once")
+    one, other = bench.states()
+    old = datetime.now(UTC) - timedelta(minutes=16)
+    with bench.ledger():
+        retried = {"state": "retry", "created_at": old, "next_attempt_at": old}
+        ProcessedTicket.update(retried).where(ProcessedTicket.ticket_id == one).execute()
+        ProcessedTicket.update(state="unconfirmed").where(ProcessedTicket.ticket_id == other).execute()
+        JobRun.insert(name="sweep", last_finished_at=old, last_result="SourceError").execute()
+    done = bench.run("health", "--json")
+    assert (done.code, done.json["status"]) == (1, "degraded")
+    unwell = [one["name"] for one in done.json["checks"] if not one["ok"]]
+    assert unwell == ["oldest_open", "held", "job_sweep"]
+
+
+def test_a_paused_channel_degrades_it(sqlite_bench: Bench) -> None:
+    sqlite_bench.discord.faults.status = 404
+    sqlite_bench.add(1)
+    sqlite_bench.run("run-once")
+    done = sqlite_bench.run("health", "--json")
+    assert done.code == 1
+    assert "the channel discord refuses us (http_404)" in " ".join(done.json["warnings"])
+
+
+def test_a_database_out_of_reach_degrades_it(sqlite_bench: Bench) -> None:
+    done = sqlite_bench.run("health", "--json", DATABASE_URL="postgresql://u:planted@127.0.0.1:1/x")
+    assert (done.code, done.json["status"]) == (1, "degraded")
+    assert "planted" not in done.out + done.err
+
+
+def test_settings_that_cannot_be_used_end_it_with_2(sqlite_bench: Bench) -> None:
+    assert sqlite_bench.run("health", DISCORD_WEBHOOK_URL="").code == 2
+    behind = sqlite_bench.run("health", "--json")
+    assert behind.code == 2
+    assert "migrate deploy" in behind.json["error"]
+
+
+def test_doctor_finds_nothing_wrong_and_changes_nothing(bench: Bench) -> None:
+    done = bench.run("doctor", "--json", **bench.vendors.groq_settings)
+    assert done.code == 0, done.out
+    assert set(levels(done).values()) == {"ok"}
+    assert bench.discord.messages == []
+    assert bench.hubspot.write_attempts == []
+    assert bench.states() == {} if "postgres" in bench.env["DATABASE_URL"] else True
+    bench.run("migrate")
+    assert "all applied" in line_of(bench.run("doctor", "--json"), "migrations")
+
+
+def test_doctor_makes_no_database_file(sqlite_bench: Bench) -> None:
+    assert "no file yet" in line_of(sqlite_bench.run("doctor", "--json"), "database")
+    assert not (sqlite_bench.folder / "triage.db").exists()
+
+
+def test_a_person_reads_a_line_for_each(sqlite_bench: Bench) -> None:
+    done = sqlite_bench.run("doctor")
+    assert done.code == 0
+    assert "ok    discord: the webhook is there\n" in done.out
+    assert done.err == ""
+
+
+def test_the_test_card_says_so_and_pings_nobody(sqlite_bench: Bench) -> None:
+    done = sqlite_bench.run("doctor", "--json", "--send-test-card")
+    assert (done.code, levels(done)["discord test card"]) == (0, "ok")
+    (message,) = sqlite_bench.discord.messages
+    assert message.embeds[0]["title"].startswith("TEST")
+    assert not message.pinged
+
+
+def test_all_is_looked_at_though_everything_fails(sqlite_bench: Bench) -> None:
+    bench = sqlite_bench
+    bench.hubspot.access_token = "another"
+    bench.ollama.faults.status = 503
+    bench.discord.webhooks.clear()
+    groq = {**bench.vendors.groq_settings, "GROQ_MODEL": "no/such"}
+    done = bench.run("doctor", "--json", **groq, DATABASE_URL="postgresql://u:planted@127.0.0.1:1/x")
+    assert done.code == 2
+    found = levels(done)
+    failing = {name for name, level in found.items() if level == "fail"}
+    assert failing == {"database", "hubspot", "local model", "groq", "discord"}
+    assert (found["settings"], found["procedures"], found["webhook"]) == ("ok", "ok", "ok")
+    assert "planted" not in done.out + done.err
+
+
+def test_out_of_reach_alone_is_1(sqlite_bench: Bench) -> None:
+    sqlite_bench.ollama.faults.drop = True
+    done = sqlite_bench.run("doctor", "--json")
+    assert (done.code, levels(done)["local model"]) == (1, "fail")
+
+
+def test_bad_settings_are_a_line_each_and_the_database_is_looked_at_all_the_same(bench: Bench) -> None:
+    done = bench.run("doctor", "--json", DISCORD_PING="everyone", HUBSPOT_ACCESS_TOKEN="")
+    assert done.code == 2
+    mistakes = [one["line"] for one in done.json["findings"] if one["name"] == "settings"]
+    assert [line.split(":")[0] for line in mistakes] == ["HUBSPOT_ACCESS_TOKEN", "DISCORD_PING"]
+    assert (levels(done)["database"], levels(done)["services"]) == ("ok", "warn")
+    done = bench.run("doctor", "--json", PORT="0")
+    assert (done.code, levels(done)["database"]) == (2, "warn")
+
+
+@pytest.mark.parametrize(
+    ("object_type", "scope"),
+    [
+        ("tickets", "tickets"),
+        ("contacts", "crm.objects.contacts.read"),
+        ("companies", "crm.objects.companies.read"),
+    ],
+)
+def test_a_missing_scope_is_named(sqlite_bench: Bench, object_type: str, scope: str) -> None:
+    sqlite_bench.hubspot.faults.forbidden = frozenset([object_type])
+    done = sqlite_bench.run("doctor", "--json")
+    assert done.code == 2
+    assert line_of(done, f"hubspot {object_type}").endswith(f"scopes {scope}")
+    assert list(levels(done).values()).count("fail") == 1
+
+
+def test_a_misspelt_property_is_found(sqlite_bench: Bench) -> None:
+    sqlite_bench.hubspot.add_company(name="Engines", tier="gold")
+    wrong = {"CUSTOMER_TIER_PROPERTY": "company.teir", "PRODUCT_AREA_PROPERTY": "company.tier"}
+    done = sqlite_bench.run("doctor", "--json", **wrong)
+    assert done.code == 2
+    assert levels(done)["CUSTOMER_TIER_PROPERTY"] == "fail"
+    assert levels(done)["PRODUCT_AREA_PROPERTY"] == "ok"
+
+
+def test_another_portals_token_is_found(sqlite_bench: Bench) -> None:
+    sqlite_bench.run("run-once")
+    sqlite_bench.hubspot.portal_id += 1
+    done = sqlite_bench.run("doctor", "--json")
+    assert (done.code, levels(done)["portal"]) == (2, "fail")
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "words"),
+    [
+        ("mistral", 2, "ollama pull mistral"),
+        ("llama3.2:latest", 0, "valid JSON"),
+        ("llama3.2", 0, "valid JSON"),
+    ],
+)
+def test_the_local_model_must_be_there(sqlite_bench: Bench, model: str, code: int, words: str) -> None:
+    done = sqlite_bench.run("doctor", "--json", LOCAL_LLM_MODEL=model)
+    assert done.code == code
+    assert words in line_of(done, "local model")
+
+
+def test_a_model_that_gives_no_json_is_told(sqlite_bench: Bench) -> None:
+    sqlite_bench.ollama.faults.content = "I would be happy to help!"
+    done = sqlite_bench.run("doctor", "--json")
+    assert (done.code, levels(done)["local model"]) == (1, "fail")
+
+
+def test_groq_refusals_are_told(sqlite_bench: Bench) -> None:
+    wrong_key = {**sqlite_bench.vendors.groq_settings, "GROQ_API_KEY": "gsk_wrong"}
+    done = sqlite_bench.run("doctor", "--json", **wrong_key)
+    assert done.code == 2
+    assert "GROQ_API_KEY" in line_of(done, "groq")
+    sqlite_bench.vendors.groq.faults.fail_next = [429, 429]
+    limited = sqlite_bench.run("doctor", "--json", **sqlite_bench.vendors.groq_settings)
+    assert (limited.code, levels(limited)["groq"]) == (1, "fail")
+
+
+class Front(Simulator):
+    """What answers at PUBLIC_URL."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.given, self.seen = answer, list[Request]()
+
+    def answer(self, request: Request) -> Outcome:
+        self.seen.append(request)
+        return self.given
+
+
+OURS = {"error": "unauthorized", "message": "no signature", "details": [], "request_id": "1"}
+FRONTS = {
+    "ours": (json_answer(OURS, 401), 0),
+    "another's 401": (json_answer({"message": "who are you"}, 401), 2),
+    "redirect": (Answer(301, headers={"Location": "https://www.example.com"}), 2),
+    "takes anything": (json_answer({}), 2),
+    "nothing there": (Answer(404), 2),
+    "down": (Answer(502), 1),
+}
+
+
+@pytest.fixture
+def front() -> Iterator[Front]:
+    with Front(Answer()) as simulator:
+        yield simulator
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_the_public_url_must_lead_to_a_worker(sqlite_bench: Bench, front: Front, name: str) -> None:
+    front.given, code = FRONTS[name]
+    public = {"PUBLIC_URL": front.url, "HUBSPOT_CLIENT_SECRET": "planted-secret"}
+    done = sqlite_bench.run("doctor", "--json", **public)
+    assert done.code == code, done.out
+    assert [(one.method, one.path, one.body) for one in front.seen] == [("POST", "/webhook/hubspot", b"[]")]
+    assert not any("signature" in header or "token" in header for header in front.seen[0].headers)
+    assert "planted" not in done.out
+
+
+def test_nobody_at_the_public_url_is_1(sqlite_bench: Bench) -> None:
+    done = sqlite_bench.run("doctor", "--json", PUBLIC_URL="http://127.0.0.1:1", HUBSPOT_WEBHOOK_TOKEN="t")
+    assert (done.code, levels(done)["webhook"]) == (1, "fail")
+
+
+def test_a_webhook_without_a_public_url_cannot_be_seen(sqlite_bench: Bench) -> None:
+    done = sqlite_bench.run("doctor", "--json", HUBSPOT_WEBHOOK_TOKEN="t")
+    assert (done.code, levels(done)["webhook"]) == (0, "warn")
+
+
+def test_the_alarms_webhook_is_looked_at(sqlite_bench: Bench) -> None:
+    gone = f"{sqlite_bench.discord.webhook_url}x"
+    done = sqlite_bench.run("doctor", "--json", ALERT_DISCORD_WEBHOOK_URL=gone)
+    assert done.code == 2
+    assert line_of(done, "alarms").startswith("ALERT_DISCORD_WEBHOOK_URL: ")
+
+
+def test_procedures_that_cannot_be_read_are_told(sqlite_bench: Bench) -> None:
+    (sqlite_bench.folder / "sop.md").write_bytes(b"\xff\xfe")
+    done = sqlite_bench.run("doctor", "--json", SOP_FILE="sop.md")
+    assert done.code == 2
+    assert "SOP_FILE" in done.out

@@ -48,6 +48,13 @@ def test_what_lies_before_the_window_does_not_count(ledger: Ledger) -> None:
     assert recent_events(Event.CHANNEL_FAILED, 4 * HOUR) == 103
 
 
+def test_of_the_last_hour_the_part_in_the_window_counts(ledger: Ledger) -> None:
+    now = read_clock()
+    left_of_it = HOUR - now.minute * 60 - now.second
+    lay(hours_ago=1, number=3600)
+    assert recent_events(Event.CHANNEL_FAILED, HOUR) == pytest.approx(left_of_it, abs=60)
+
+
 @pytest.mark.parametrize(
     ("minutes_into_hour", "window_minutes", "part_of_last", "part_of_this"),
     [

@@ -86,6 +86,7 @@ def test_a_message_in_doubt_is_not_repeated(ledger: Ledger) -> None:
     worker = Worker(chat)
     for readings in (BAD, BAD, WELL, WELL):
         worker.look(readings)
+    assert [text.partition(" ")[0] for text in chat.texts] == ["Alarm,", "Over:"]
     assert chat.tried == 2
 
 

@@ -123,6 +123,13 @@ def test_out_of_reach_alone_is_1(sqlite_bench: Bench) -> None:
     assert (done.code, levels(done)["local model"]) == (1, "fail")
 
 
+def test_a_refused_token_alone_is_2(sqlite_bench: Bench) -> None:
+    sqlite_bench.hubspot.access_token = "another"
+    done = sqlite_bench.run("doctor", "--json")
+    assert (done.code, levels(done)["hubspot"]) == (2, "fail")
+    assert list(levels(done).values()).count("fail") == 1
+
+
 def test_bad_settings_are_a_line_each_and_the_database_is_looked_at_all_the_same(bench: Bench) -> None:
     done = bench.run("doctor", "--json", DISCORD_PING="everyone", HUBSPOT_ACCESS_TOKEN="")
     assert done.code == 2

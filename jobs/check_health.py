@@ -13,10 +13,10 @@ LATE_INTERVALS = 10
 HORIZON_DAYS = 4
 HOLDERS = {
     "poll": "the poll has not looked further; see its line, or HubSpot's",
-    "sweep": "the last completed sweep began there; look into the log for what stops it",
+    "sweep": "no sweep was completed since; look into the log for what stops it",
     "inbox": "a row of the webhook inbox is not drained; see its line",
-    "open": "an open ticket is that old; python main.py tickets --state retry shows why",
-    "held": "a held ticket is that old; look for its card, then confirm or resend it",
+    "open ticket": "an open ticket is that old; python main.py tickets --state retry shows why",
+    "held ticket": "a held ticket is that old; look for its card, then confirm or resend it",
     "horizon": "the nightly retention has not run; run: python main.py retention",
 }
 HELD_HINT = (

@@ -3,18 +3,15 @@
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from jobs.drain_inbox import drain_inbox
 from jobs.errors import TriageError
+from jobs.parts import Parts
 from jobs.poll_tickets import poll_tickets
 from jobs.run_report import RunReport
 from jobs.sweep_tickets import is_sweep_due, sweep_tickets
 from models import cursors, stats
 from models.tickets import Source
-
-if TYPE_CHECKING:
-    from jobs.run_once import Parts
 
 CLOCKS_APART_SECONDS = 60.0
 #: At four searches a second 240,000 tickets; what a bulk edit brings beyond it is the worker's to sweep.
@@ -22,7 +19,7 @@ SWEEP_SECONDS = 300.0
 
 
 def find_tickets(
-    report: RunReport, parts: "Parts", owner: str, activated_at: datetime, stop: Callable[[], bool]
+    report: RunReport, parts: Parts, owner: str, activated_at: datetime, stop: Callable[[], bool]
 ) -> TriageError | None:
     """Poll, sweep if due, drain; returns HubSpot's fault, which does not keep the drain from its work."""
     fault = None
@@ -39,7 +36,7 @@ def find_tickets(
     return fault
 
 
-def poll_into(report: RunReport, parts: "Parts", owner: str) -> None:
+def poll_into(report: RunReport, parts: Parts, owner: str) -> None:
     polled = poll_tickets(
         parts.gateway,
         owner,
@@ -58,7 +55,7 @@ def poll_into(report: RunReport, parts: "Parts", owner: str) -> None:
         )
 
 
-def sweep_into(report: RunReport, parts: "Parts", owner: str, stop: Callable[[], bool]) -> None:
+def sweep_into(report: RunReport, parts: Parts, owner: str, stop: Callable[[], bool]) -> None:
     until = time.monotonic() + SWEEP_SECONDS
     swept = sweep_tickets(
         parts.gateway,

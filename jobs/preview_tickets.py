@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from jobs.errors import SettingsError, TriageError
 from jobs.hubspot.gateway import FoundTicket, HubSpotGateway
 from jobs.notify.card import build_card
+from jobs.parts import Parts
 from jobs.propose_pages import pages_between, upper_bound
-from jobs.run_once import Parts
 from jobs.run_report import RunReport
 from models import cursors
 from models.errors import WrongPortal

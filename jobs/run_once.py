@@ -2,65 +2,24 @@
 
 import logging
 import os
-import socket
+import sys
 import threading
 import time
-import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TypeVar
+from collections.abc import Callable
 
 from jobs.channel_gates import ChannelGates
-from jobs.clock import utc_now
 from jobs.errors import SettingsError, TriageError
 from jobs.find_tickets import find_tickets
-from jobs.handle_tickets import Desk, Handled
 from jobs.handling import Handling
-from jobs.hubspot.gateway import HubSpotGateway
-from jobs.notify.channel import Channel
+from jobs.parts import Parts, build_desk, build_handling, new_owner, open_ledger
 from jobs.run_report import RunReport
-from jobs.settings import Settings
-from jobs.ticket import Ticket
-from jobs.triage.chain import Triager
-from jobs.triage.rules import judge_priority
-from models import claims, cursors, schema, stats
-from models.errors import StoreUnreachable
+from models import claims, schema, stats
 
 log = logging.getLogger("triage")
-R = TypeVar("R")
 
 RUN_SECONDS = 900.0
 GRACE_SECONDS = 60.0
 WAIT_FOR_RETRIES_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Watch:
-    """For a person who watches: the number of open tickets once found, and each handled one."""
-
-    on_open: Callable[[int], object] = lambda _: None
-    on_handled: Callable[[Handled], object] = lambda _: None
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run works with."""
-
-    settings: Settings
-    gateway: HubSpotGateway
-    triager: Triager
-    channels: Sequence[Channel]
-    stopping: threading.Event = field(default_factory=threading.Event)
-    watch: Watch = field(default_factory=Watch)
-    now: Callable[[], datetime] = utc_now
-
-    def close(self) -> None:
-        """Close idle connections to the services."""
-        self.gateway.close()
-        self.triager.close()
-        for channel in self.channels:
-            channel.close()
 
 
 def run_once(parts: Parts) -> RunReport:
@@ -88,7 +47,7 @@ def run_once(parts: Parts) -> RunReport:
 
 
 def work_until(deadline: float, parts: Parts, report: RunReport) -> None:
-    owner = f"{socket.gethostname()[:60]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    owner = new_owner()
 
     def stop() -> bool:
         return parts.stopping.is_set() or time.monotonic() > deadline
@@ -100,25 +59,8 @@ def work_until(deadline: float, parts: Parts, report: RunReport) -> None:
         return
     fault = find_tickets(report, parts, owner, activated_at, stop)
     gates = ChannelGates(parts.channels, parts.gateway.fetch_account().ticket_link)
-    desk = Desk(
-        owner=owner,
-        triage=parts.triager.triage,
-        channels=parts.channels,
-        insist=insist,
-        activated_at=activated_at,
-        lease_seconds=parts.settings.lease_seconds,
-        pipelines=frozenset(parts.settings.hubspot_pipelines),
-        now=parts.now,
-        gates=gates,
-    )
-    handling = Handling(
-        desk,
-        parts.gateway.fetch_tickets,
-        urgency_of,
-        parts.settings.triage_concurrency,
-        report,
-        parts.watch.on_handled,
-    )
+    desk = build_desk(parts, owner, activated_at, gates)
+    handling = build_handling(parts, desk, report)
     handle_until_none_due(handling, gates, parts.stopping, report, stop)
     gates.report_into(report)
     # Told last: a run with a problem does not wait for retries, and what the others found may need one.
@@ -128,15 +70,6 @@ def work_until(deadline: float, parts: Parts, report: RunReport) -> None:
 
 def tell_fault(report: RunReport, fault: TriageError) -> None:
     report.problem(str(fault), settings_fault=isinstance(fault, SettingsError))
-
-
-def open_ledger(parts: Parts) -> datetime:
-    """Bind the ledger to the token's portal and fix its activation, both once."""
-    account = parts.gateway.fetch_account()
-    cursors.bind_portal(account.portal_id)
-    clocks = [parts.now(), parts.gateway.now() or parts.now()]
-    overlap = timedelta(seconds=parts.settings.poll_overlap_seconds)
-    return cursors.activate(min(clocks), parts.settings.notify_since, overlap)
 
 
 def handle_until_none_due(
@@ -160,22 +93,8 @@ def handle_until_none_due(
             return
 
 
-def urgency_of(ticket: Ticket) -> int:
-    return judge_priority(ticket).rank
-
-
-def insist(work: Callable[[], R]) -> R:
-    """Repeat a ledger write until the store took it; the watchdog ends a process that waits in vain."""
-    pause = 0.2
-    while True:
-        try:
-            return work()
-        except StoreUnreachable as error:
-            log.warning("the ledger cannot be written, trying again", extra={"reason": str(error)})
-            time.sleep(pause)
-            pause = min(5.0, pause * 2)
-
-
 def end_hung_process() -> None:
     log.error("run exceeded its deadline and was ended")
+    sys.stderr.write("the run did not end in 16 minutes and was stopped; the next run goes on\n")
+    sys.stderr.flush()
     os._exit(1)

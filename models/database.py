@@ -45,6 +45,7 @@ CONNECTION_FAULTS = (
 STORE_FAULTS = (*CONNECTION_FAULTS, DatabaseError)
 READ_ONLY, NOT_ALLOWED = "25006", "42501"
 RERUNS = 8
+SQLITE_RERUNS = 2  # each has waited ten seconds for the lock
 CONNECT_SECONDS = 10
 POOL_WAIT_SECONDS = 30
 TRUSTED_IDLE_SECONDS = 5.0
@@ -198,7 +199,7 @@ def rerun_on_conflict(work: Callable[P, R]) -> Callable[P, R]:
             with pool.connection_context():
                 if pool.in_transaction():
                     return work(*args, **kwargs)
-                for rerun in range(RERUNS):
+                for rerun in range(RERUNS if on_postgres() else SQLITE_RERUNS):
                     try:
                         return work(*args, **kwargs)
                     except (OperationalError, psycopg2.OperationalError) as error:

@@ -203,6 +203,11 @@ def is_waiting() -> Expression:
     return WebhookEvent.set_aside_at.is_null()
 
 
+def is_set_aside() -> Expression:
+    """Failed five times; a merge that is only kept is not."""
+    return WebhookEvent.set_aside_at.is_null(False) & (WebhookEvent.attempts >= MOST_ATTEMPTS)
+
+
 @rerun_on_conflict
 def waits() -> bool:
     return bool(WebhookEvent.select().where(is_waiting()).exists())
@@ -223,5 +228,6 @@ def inbox_depth() -> int:
 @rerun_on_conflict
 def list_set_aside(limit: int = 100) -> list[WebhookEvent]:
     """The newest rows that failed five times, with ``last_error``; merges that are only kept are none."""
-    failed = ~is_waiting() & (WebhookEvent.attempts >= MOST_ATTEMPTS)
-    return list(WebhookEvent.select().where(failed).order_by(WebhookEvent.set_aside_at.desc()).limit(limit))
+    return list(
+        WebhookEvent.select().where(is_set_aside()).order_by(WebhookEvent.set_aside_at.desc()).limit(limit)
+    )

@@ -13,18 +13,19 @@ from peewee import SQL, Case, ModelSelect, fn
 from models.counts import HourlyCount, start_of_hour
 from models.cursors import Cursor
 from models.database import clock, read_clock, rerun_on_conflict, to_utc
+from models.drain import is_set_aside
 from models.inbox import WebhookEvent
-from models.job_runs import JobRun
+from models.job_runs import GOOD_RESULT, JobRun
+from models.retention import NEVER, HeldBack, find_bounds
 from models.tickets import OPEN_STATES, ProcessedTicket, Source, TicketState
 
 P95 = 95
 LARGEST_SAMPLE = 5_000
-GOOD_RESULT = "ok"  #: what a job that ended well leaves in ``job_runs.last_result``
 # Literals, since SQLite cannot see behind a parameter that a partial index will do.
 OPEN = ", ".join(f"'{state}'" for state in OPEN_STATES)
 IS_OPEN = SQL(f"state IN ({OPEN})")
 IS_HELD = SQL(f"state = '{TicketState.UNCONFIRMED}'")
-FOUR_DAYS = timedelta(days=4)
+WAITED_FOR = (HeldBack.POLL, HeldBack.INBOX, HeldBack.OPEN_TICKET, HeldBack.HELD_TICKET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,12 @@ def count_by_state() -> dict[str, int]:
 
 @rerun_on_conflict
 def read_inbox() -> InboxDepth:
+    """Merges that are only kept neither wait nor are they set aside."""
     received = Case(None, [(WebhookEvent.set_aside_at.is_null(), WebhookEvent.received_at)])
-    query = WebhookEvent.select(fn.COUNT(received), count_rows(), fn.MIN(received), clock())
-    ((waiting, total, oldest, now),) = rows_of(query)
-    return InboxDepth(waiting, total - waiting, seconds_since(oldest, now) or 0.0)
+    failed = Case(None, [(is_set_aside(), 1)])
+    query = WebhookEvent.select(fn.COUNT(received), fn.COUNT(failed), fn.MIN(received), clock())
+    ((waiting, set_aside, oldest, now),) = rows_of(query)
+    return InboxDepth(waiting, set_aside, seconds_since(oldest, now) or 0.0)
 
 
 @rerun_on_conflict
@@ -188,43 +191,23 @@ def read_month() -> MonthlyUse:
 
 @rerun_on_conflict
 def read_horizon_bounds(overlap_seconds: float) -> dict[str, float]:
-    """The age of each thing that keeps the memory horizon back (design §5), by name; absent ones left out.
+    """The age of each thing that keeps the memory horizon back (design §5), by ``HeldBack``'s words.
 
-    ``horizon`` is how far the stored horizon itself lies back.
+    Of the sweep it is the age of the last completed one: the next raises its lower bound after it.
+    ``horizon`` is how far the stored horizon itself lies back. Absent ones are left out.
     """
     now, cursors = read_clock(), {row.name: row for row in Cursor.select()}
-    looked_until_at = time_of(cursors.get("poll"), "looked_until_at")
+    bounds = find_bounds(0, timedelta(seconds=overlap_seconds), now)
     found: dict[str, datetime | None] = {
+        **{name.value: bounds.get(name) for name in WAITED_FOR},
+        "sweep": time_of(cursors.get("sweep"), "looked_until_at"),
         "horizon": time_of(cursors.get("ledger"), "horizon_at"),
-        "poll": looked_until_at and looked_until_at - timedelta(seconds=overlap_seconds),
-        "sweep": time_of(cursors.get("sweep"), "looked_from_at"),
-        "inbox": oldest_event(),
-        "open": oldest_ticket(IS_OPEN),
-        "held": oldest_ticket(IS_HELD),
     }
-    return {name: (now - at).total_seconds() for name, at in found.items() if at is not None}
+    return {name: (now - at).total_seconds() for name, at in found.items() if at not in (None, NEVER)}
 
 
 def time_of(cursor: Cursor | None, column: str) -> datetime | None:
     return cast("datetime | None", getattr(cursor, column, None))
-
-
-def oldest_event() -> datetime | None:
-    """Of the undrained rows, those set aside included; no time of its own counts as its arrival."""
-    is_timed = WebhookEvent.occurred_at > "1970-01-02"
-    time = Case(None, [(is_timed, WebhookEvent.occurred_at)], WebhookEvent.received_at)
-    return to_utc(WebhookEvent.select(fn.MIN(time)).scalar())
-
-
-def oldest_ticket(which: SQL) -> datetime | None:
-    """The least creation time; unknown ones count as four days before they were found."""
-    known = fn.MIN(ProcessedTicket.ticket_created_at)
-    is_unknown = ProcessedTicket.ticket_created_at.is_null()
-    found = fn.MIN(Case(None, [(is_unknown, ProcessedTicket.created_at)]))
-    ((created, found_at),) = rows_of(ProcessedTicket.select(known, found).where(which))
-    oldest_found = to_utc(found_at)
-    times = [to_utc(created), oldest_found and oldest_found - FOUR_DAYS]
-    return min((time for time in times if time is not None), default=None)
 
 
 @rerun_on_conflict

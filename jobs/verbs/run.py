@@ -14,8 +14,9 @@ from urllib.parse import unquote, urlsplit
 from jobs.logs import start_logging
 from jobs.notify.channel import Channel
 from jobs.notify.console import ConsoleChannel
+from jobs.parts import Parts, Watch
 from jobs.preview_tickets import preview_run
-from jobs.run_once import Parts, Watch, run_once
+from jobs.run_once import run_once
 from jobs.run_report import RunReport
 from jobs.settings import Need, Settings, load_settings
 from jobs.verbs.printing import plain_table, print_json, print_table, remark, say

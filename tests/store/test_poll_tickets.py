@@ -137,7 +137,7 @@ def test_what_was_created_since_the_cursor_is_proposed(poller: Poller, portal: P
     times = (poller.opened_at, datetime.now(UTC) - CLOSE)
     made = {portal.add_ticket(created_at=moment) for moment in times}
     portal.add_ticket(created_at=poller.opened_at - HOUR)
-    assert poller.poll() == PollReport(found=2, searches=1)
+    assert poller.poll() == PollReport(found=2, searches=1, shown=2)
     assert poller.known == made
 
 
@@ -161,7 +161,7 @@ def test_an_import_of_10400_tickets_in_one_millisecond_is_found_whole(poller: Po
 def test_full_pages_cost_no_search_too_many_and_lose_nothing(poller: Poller, portal: Portal) -> None:
     for count, searches in ((0, 1), (1, 1), (199, 1), (200, 1), (201, 2), (400, 2)):
         made = portal.add_many(count, created_at=poller.opened_at)
-        assert poller.poll() == PollReport(found=count, searches=searches)
+        assert poller.poll() == PollReport(found=count, searches=searches, shown=count)
         assert poller.known == set(made)
         poller.start_over()
 
@@ -281,7 +281,7 @@ def test_a_poll_that_breaks_off_keeps_what_it_stored_and_is_repeated_whole(
     assert poller.cursor == poller.opened_at
     assert not lease_is_held("poll")
     portal.before_search, portal.faults.down = lambda _: None, False
-    assert poller.poll("two") == PollReport(found=300, searches=3)
+    assert poller.poll("two") == PollReport(found=300, searches=3, shown=500)
     assert poller.known == set(made)
 
 
@@ -392,7 +392,7 @@ def test_two_polls_whose_leases_run_out_still_store_each_ticket_once(poller: Pol
 def test_a_second_poll_proposes_nothing_new(poller: Poller, portal: Portal) -> None:
     portal.add_many(300, created_at=datetime.now(UTC) - timedelta(minutes=5))
     assert poller.poll().found == 300
-    assert poller.poll() == PollReport(found=0, searches=2)
+    assert poller.poll() == PollReport(found=0, searches=2, shown=300)
 
 
 def test_pipelines_narrow_the_poll(poller: Poller, portal: Portal) -> None:
@@ -418,6 +418,6 @@ def test_a_ticket_that_was_gone_and_is_shown_again_is_opened_again(poller: Polle
     poller.poll()
     with connection():
         ProcessedTicket.update(state=TicketState.SKIPPED, reason=SkipReason.GONE).execute()
-    assert poller.poll() == PollReport(found=0, reopened=1, searches=1)
+    assert poller.poll() == PollReport(found=0, reopened=1, searches=1, shown=1)
     with connection():
         assert ProcessedTicket.get(ProcessedTicket.ticket_id == ticket_id).state == TicketState.FOUND

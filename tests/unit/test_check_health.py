@@ -50,7 +50,7 @@ UNWELL = {
         well(jobs=[JobReading("poll", "ok", 9.0)], poll_seconds=301.0),
         well(jobs=[JobReading("poll", "ok", 9.0)], poll_seconds=299.0),
     ),
-    "horizon": (well(horizon={"open": 11.1 * DAY}), well(horizon={"open": 10.9 * DAY})),
+    "horizon": (well(horizon={"open ticket": 11.1 * DAY}), well(horizon={"open ticket": 10.9 * DAY})),
 }
 
 
@@ -80,8 +80,8 @@ def test_a_channel_in_doubt_is_told_apart_from_one_to_mend() -> None:
 @pytest.mark.parametrize(
     ("bounds", "named"),
     [
-        ({"sweep": 30 * DAY, "open": 20 * DAY, "horizon": 31 * DAY}, "sweep"),
-        ({"held": 12 * DAY}, "held ticket"),
+        ({"sweep": 30 * DAY, "open ticket": 20 * DAY, "horizon": 31 * DAY}, "sweep"),
+        ({"held ticket": 12 * DAY}, "held ticket"),
         ({"poll": 10 * DAY, "horizon": 40 * DAY}, "retention has not run"),
     ],
 )

@@ -41,6 +41,9 @@ class Loop:
                 self._name, self._work, limit_seconds=self._limit_seconds, loop=True
             )
             faults = 0 if self.is_well else faults + 1
+            if self._stopping.is_set():
+                # What is to end the wait may have been used up by the pass just done.
+                return
             if self.is_well:
                 self._wait()
             else:

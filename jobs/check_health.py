@@ -7,16 +7,17 @@ from enum import StrEnum
 from jobs.find_silences import find_silences
 from jobs.take_readings import DAY, Limits, PausedChannel, Readings
 from models.health import JobReading
+from models.retention import HeldBack
 
 OLDEST_OPEN_SECONDS = 900.0
 LATE_INTERVALS = 10
 HORIZON_DAYS = 4
-HOLDERS = {
-    "poll": "the poll has not looked further; see its line, or HubSpot's",
-    "sweep": "no sweep was completed since; look into the log for what stops it",
-    "inbox": "a row of the webhook inbox is not drained; see its line",
-    "open ticket": "an open ticket is that old; python main.py tickets --state retry shows why",
-    "held ticket": "a held ticket is that old; look for its card, then confirm or resend it",
+HOLDERS: dict[str, str] = {
+    HeldBack.POLL: "the poll has not looked further; see its line, or HubSpot's",
+    HeldBack.SWEEP: "no sweep that began later was completed; look into the log for what stops it",
+    HeldBack.INBOX: "a row of the webhook inbox is not drained; see its line",
+    HeldBack.OPEN_TICKET: "an open ticket is that old; python main.py tickets --state retry shows why",
+    HeldBack.HELD_TICKET: "a held ticket is that old; look for its card, then confirm or resend it",
     "horizon": "the nightly retention has not run; run: python main.py retention",
 }
 HELD_HINT = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jobs.errors import ModelError, SettingsError, TriageError
 from jobs.finding import Finding, fail, ok, warn
@@ -23,6 +23,9 @@ from jobs.triage.ollama import OllamaModel
 from jobs.verdict import Priority
 from jobs.wiring import build_channels, build_groq, build_ollama, secret
 from models.cursors import wrong_portal_line
+
+if TYPE_CHECKING:
+    import httpx
 
 WEBHOOK_PATH = "/webhook/hubspot"
 WEBHOOK_SECONDS = 5.0
@@ -193,8 +196,14 @@ def call_webhook(url: str) -> Finding:
             f"PUBLIC_URL cannot be reached ({type(error).__name__}); is the worker up, and its domain set up?"
         )
         return fail(name, line)
-    if answer.status_code == 401 and is_ours(read_json(answer)):
+    said = read_error(answer)
+    if answer.status_code == 401 and said == "unauthorized":
         return ok(name, "the public URL leads to a worker, which refuses unsigned calls")
+    if said == "service_unavailable":
+        line = (
+            "the worker at PUBLIC_URL takes no webhooks: it has neither secret set, or is too busy just now"
+        )
+        return fail(name, line)
     if answer.status_code >= 500:
         return fail(name, f"PUBLIC_URL answers {answer.status_code}; is the worker up?")
     line = (
@@ -204,12 +213,11 @@ def call_webhook(url: str) -> Finding:
     return fail(name, line, mend=True)
 
 
-def read_json(answer: Any) -> Any:
+def read_error(answer: "httpx.Response") -> str | None:
+    """The error's code where the answer is in the receiver's own shape."""
     try:
-        return answer.json()
+        body = answer.json()
     except ValueError:
         return None
-
-
-def is_ours(body: Any) -> bool:
-    return isinstance(body, dict) and body.get("error") == "unauthorized" and "request_id" in body
+    is_ours = isinstance(body, dict) and "request_id" in body
+    return str(body.get("error")) if is_ours else None

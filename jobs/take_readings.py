@@ -93,7 +93,6 @@ def take_readings(channels: Sequence[Channel], overlap_seconds: float) -> Readin
     latency_ms = (time.monotonic() - started) * 1000
     if not schema.is_current():
         raise SchemaBehind("DATABASE_URL: the database is not up to date; run: python main.py migrate deploy")
-    horizon = health.read_horizon_bounds(overlap_seconds)
     return Readings(
         arrivals=health.read_arrivals(ARRIVAL_DAYS),
         latency_ms=latency_ms,
@@ -101,8 +100,8 @@ def take_readings(channels: Sequence[Channel], overlap_seconds: float) -> Readin
         inbox=health.read_inbox(),
         jobs=health.read_jobs(),
         paused=read_paused(channels),
-        horizon=horizon,
-        poll_seconds=max(0.0, horizon["poll"] - overlap_seconds) if "poll" in horizon else None,
+        horizon=health.read_horizon_ages(overlap_seconds),
+        poll_seconds=health.read_poll_age(),
         webhook_finds=health.count_webhook_finds(SEARCH_LAG_SECONDS, SEARCH_WINDOW_SECONDS),
         searches_showed=recent_events(Event.SEARCH_SHOWED, SEARCH_WINDOW_SECONDS),
         searches_ever_showed=recent_events(Event.SEARCH_SHOWED, SEARCH_PAST_SECONDS),

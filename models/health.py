@@ -13,9 +13,9 @@ from peewee import SQL, Case, ModelSelect, fn
 from models.counts import HourlyCount, start_of_hour
 from models.cursors import Cursor
 from models.database import clock, read_clock, rerun_on_conflict, to_utc
-from models.drain import is_set_aside
+from models.drain import MOST_ATTEMPTS
 from models.inbox import WebhookEvent
-from models.job_runs import GOOD_RESULT, JobRun
+from models.job_runs import JobRun
 from models.retention import NEVER, HeldBack, find_bounds
 from models.tickets import OPEN_STATES, ProcessedTicket, Source, TicketState
 
@@ -25,7 +25,6 @@ LARGEST_SAMPLE = 5_000
 OPEN = ", ".join(f"'{state}'" for state in OPEN_STATES)
 IS_OPEN = SQL(f"state IN ({OPEN})")
 IS_HELD = SQL(f"state = '{TicketState.UNCONFIRMED}'")
-WAITED_FOR = (HeldBack.POLL, HeldBack.INBOX, HeldBack.OPEN_TICKET, HeldBack.HELD_TICKET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class InboxDepth:
+    """Rows to drain and rows that failed five times; what is kept for the merge rule is neither."""
+
     waiting: int = 0
     set_aside: int = 0
     oldest_seconds: float = 0.0
@@ -133,10 +134,11 @@ def count_by_state() -> dict[str, int]:
 def read_inbox() -> InboxDepth:
     """Merges that are only kept neither wait nor are they set aside."""
     received = Case(None, [(WebhookEvent.set_aside_at.is_null(), WebhookEvent.received_at)])
-    failed = Case(None, [(is_set_aside(), 1)])
-    query = WebhookEvent.select(fn.COUNT(received), fn.COUNT(failed), fn.MIN(received), clock())
-    ((waiting, set_aside, oldest, now),) = rows_of(query)
-    return InboxDepth(waiting, set_aside, seconds_since(oldest, now) or 0.0)
+    failed = WebhookEvent.set_aside_at.is_null(False) & (WebhookEvent.attempts >= MOST_ATTEMPTS)
+    set_aside = fn.COUNT(Case(None, [(failed, 1)]))
+    query = WebhookEvent.select(fn.COUNT(received), set_aside, fn.MIN(received), clock())
+    ((waiting, aside, oldest, now),) = rows_of(query)
+    return InboxDepth(waiting, aside, seconds_since(oldest, now) or 0.0)
 
 
 @rerun_on_conflict
@@ -190,24 +192,28 @@ def read_month() -> MonthlyUse:
 
 
 @rerun_on_conflict
-def read_horizon_bounds(overlap_seconds: float) -> dict[str, float]:
-    """The age of each thing that keeps the memory horizon back (design §5), by ``HeldBack``'s words.
+def read_horizon_ages(overlap_seconds: float) -> dict[str, float]:
+    """How far back lies what keeps the memory horizon back (design §5), by ``HeldBack``'s names.
 
-    Of the sweep it is the age of the last completed one: the next raises its lower bound after it.
-    ``horizon`` is how far the stored horizon itself lies back. Absent ones are left out.
+    ``horizon`` is the stored horizon's own age. A source that has not looked yet is left out: nobody knows
+    for how long it should have, since activation may lie years back.
     """
-    now, cursors = read_clock(), {row.name: row for row in Cursor.select()}
+    now, ledger = read_clock(), Cursor.get_or_none(Cursor.name == "ledger")
     bounds = find_bounds(0, timedelta(seconds=overlap_seconds), now)
     found: dict[str, datetime | None] = {
-        **{name.value: bounds.get(name) for name in WAITED_FOR},
-        "sweep": time_of(cursors.get("sweep"), "looked_until_at"),
-        "horizon": time_of(cursors.get("ledger"), "horizon_at"),
+        name.value: at
+        for name, at in bounds.items()
+        if at != NEVER and name not in (HeldBack.RETENTION, HeldBack.FOUR_DAYS)
     }
-    return {name: (now - at).total_seconds() for name, at in found.items() if at not in (None, NEVER)}
+    found["horizon"] = ledger.horizon_at if ledger else None
+    return {name: (now - at).total_seconds() for name, at in found.items() if at is not None}
 
 
-def time_of(cursor: Cursor | None, column: str) -> datetime | None:
-    return cast("datetime | None", getattr(cursor, column, None))
+@rerun_on_conflict
+def read_poll_age() -> float | None:
+    """Seconds since the end of the last good poll's window, None before the first."""
+    poll = Cursor.get_or_none(Cursor.name == "poll")
+    return seconds_since(poll.looked_until_at, read_clock()) if poll else None
 
 
 @rerun_on_conflict

@@ -1,11 +1,14 @@
 """``health`` and ``doctor`` as a person and a machine run them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from jobs.sandbox.serving import Answer, Outcome, Request, Simulator, json_answer
+from jobs.web.app import build_app
+from jobs.web.receiver import Receiver, ReceiverParts
+from jobs.web.server import WebServer
 from models.job_runs import JobRun
 from models.tickets import ProcessedTicket
 from tests.acceptance.conftest import Bench, Finished
@@ -214,9 +217,7 @@ class Front(Simulator):
         return self.given
 
 
-OURS = {"error": "unauthorized", "message": "no signature", "details": [], "request_id": "1"}
 FRONTS = {
-    "ours": (json_answer(OURS, 401), 0),
     "another's 401": (json_answer({"message": "who are you"}, 401), 2),
     "redirect": (Answer(301, headers={"Location": "https://www.example.com"}), 2),
     "takes anything": (json_answer({}), 2),
@@ -240,6 +241,25 @@ def test_the_public_url_must_lead_to_a_worker(sqlite_bench: Bench, front: Front,
     assert [(one.method, one.path, one.body) for one in front.seen] == [("POST", "/webhook/hubspot", b"[]")]
     assert not any("signature" in header or "token" in header for header in front.seen[0].headers)
     assert "planted" not in done.out
+
+
+@pytest.mark.parametrize(("secret", "code"), [("planted-secret", 0), (None, 1)])
+def test_a_real_receiver_is_known_by_its_refusal(sqlite_bench: Bench, secret: str | None, code: int) -> None:
+    """Also where the worker there, unlike the settings here, has no secret."""
+    stored: list[object] = []
+
+    def store(events: Sequence[object]) -> int:
+        stored.extend(events)
+        return len(events)
+
+    parts = ReceiverParts(store=store, client_secret=secret)
+    server = WebServer(build_app([], Receiver(parts)), port=0, host="127.0.0.1")
+    server.start()
+    public = {"PUBLIC_URL": f"http://127.0.0.1:{server.port}", "HUBSPOT_CLIENT_SECRET": "planted-secret"}
+    done = sqlite_bench.run("doctor", "--json", **public)
+    assert server.stop(10)
+    assert (done.code, stored) == (code, [])
+    assert ("neither secret set" in line_of(done, "webhook")) == (code == 1)
 
 
 def test_nobody_at_the_public_url_is_1(sqlite_bench: Bench) -> None:

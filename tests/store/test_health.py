@@ -33,7 +33,8 @@ def test_an_empty_ledger_reads_as_empty(ledger: Ledger) -> None:
     assert health.read_told(3600) == health.Told()
     assert health.read_card_p95(900) is None
     assert health.read_month() == health.MonthlyUse()
-    assert health.read_horizon_bounds(900) == {}
+    assert health.read_horizon_ages(900) == {}
+    assert health.read_poll_age() is None
     assert health.count_by_state() == {}
     arrivals = health.read_arrivals(28)
     assert (arrivals.last_seconds, arrivals.by_hour) == (None, {})
@@ -56,17 +57,18 @@ def test_open_and_held_tickets_and_the_oldest(ledger: Ledger) -> None:
     }  # fmt: skip
 
 
-def test_inbox_rows_set_aside_do_not_wait(ledger: Ledger) -> None:
+def test_inbox_rows_set_aside_or_kept_do_not_wait(ledger: Ledger) -> None:
     with connection():
-        for at, (received, aside) in enumerate([(50, False), (10, False), (9000, True)]):
+        rows = [(50, None), (10, None), (9000, 5), (9000, 0)]
+        for at, (received, failures) in enumerate(rows):
             WebhookEvent.insert(
                 portal_id="1",
                 event_type="creation",
                 object_id=str(at),
                 occurred_at=CREATED,
                 received_at=ago(received),
-                set_aside_at=ago(1) if aside else None,
-                attempts=5 if aside else 0,
+                attempts=failures or 0,
+                set_aside_at=None if failures is None else ago(1),
             ).execute()
     depth = health.read_inbox()
     assert (depth.waiting, depth.set_aside) == (2, 1)
@@ -143,16 +145,18 @@ def test_what_holds_the_horizon_back(ledger: Ledger) -> None:
                 occurred_at=occurred,
                 received_at=ago(9),
             ).execute()
-    bounds = health.read_horizon_bounds(900)
-    days = {name: round(seconds / DAY, 2) for name, seconds in bounds.items()}
+    ages = health.read_horizon_ages(900)
+    days = {name: round(seconds / DAY, 2) for name, seconds in ages.items()}
     assert days == {
-        "horizon": 8.0,
-        "poll": 0.01,
-        "sweep": 3.0,
-        "inbox": 2.0,
-        "open ticket": 5.0,
-        "held ticket": 9.0,
-    }
+        "horizon": 8.0, "poll": 0.01, "sweep": 3.0, "inbox": 2.0, "open ticket": 5.0, "held ticket": 9.0,
+    }  # fmt: skip
+    assert health.read_poll_age() == pytest.approx(100, abs=60)
+
+
+def test_a_source_that_never_looked_is_left_out(ledger: Ledger) -> None:
+    with connection():
+        Cursor.insert(name="ledger", activated_at=ago(9999 * DAY)).execute()
+    assert health.read_horizon_ages(900) == {}
 
 
 def test_arrivals_by_hour_and_source(ledger: Ledger) -> None:

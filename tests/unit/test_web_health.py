@@ -6,26 +6,36 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.routing import Route
 
 from jobs.check_health import Check, HealthReport, Status, report_unread
 from jobs.observations import Observations
 from jobs.version import VERSION
+from jobs.web.app import build_app
 from jobs.web.health import HealthSource, health_routes
 from jobs.web.metrics import CountedObservations, LedgerNow, metrics_routes
+from jobs.web.server import WebServer
 from models.errors import StoreUnreachable
 from models.health import InboxDepth, Standing
-from tests.fakes.served import served
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = HealthReport(Status.HEALTHY, (Check("database", ok=True, line="fine"),), latency_ms=1.23)
 HELD = HealthReport(Status.DEGRADED, (Check("held", ok=False, line="2 held: look"),), latency_ms=1.0)
+
+
+@contextmanager
+def served(routes: Sequence[Route]) -> Iterator[str]:
+    server = WebServer(build_app(routes), port=0, host="127.0.0.1")
+    server.start()
+    yield f"http://127.0.0.1:{server.port}"
+    assert server.stop(10)
 
 
 @contextmanager

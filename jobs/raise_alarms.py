@@ -164,7 +164,7 @@ def of_refusals(readings: AlarmReadings) -> Iterator[Condition]:
     if refused:
         yield Condition(
             "credentials",
-            f"refused by {', '.join(sorted(refused))}; make a new key, token or webhook and set it. {DOCTOR}",
+            f"refused: {', '.join(sorted(refused))}; make a new key, token or webhook and set it. {DOCTOR}",
         )
 
 

@@ -15,7 +15,7 @@ from models.cursors import Cursor
 from models.database import clock, read_clock, rerun_on_conflict, to_utc
 from models.drain import MOST_ATTEMPTS
 from models.inbox import WebhookEvent
-from models.job_runs import JobRun
+from models.job_runs import GOOD_RESULT, JobRun
 from models.retention import NEVER, HeldBack, find_bounds
 from models.tickets import OPEN_STATES, ProcessedTicket, Source, TicketState
 

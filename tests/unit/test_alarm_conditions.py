@@ -74,4 +74,4 @@ def test_the_credentials_are_named() -> None:
         health=well(paused=[PausedChannel("discord", "http_401", True, 60)]),
     )
     (condition,) = find_conditions(readings, LIMITS)
-    assert condition.line.startswith("refused by discord, groq, hubspot;")
+    assert condition.line.startswith("refused: discord, groq, hubspot;")

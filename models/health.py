@@ -13,7 +13,7 @@ from peewee import SQL, Case, ModelSelect, fn
 from models.counts import HourlyCount, start_of_hour
 from models.cursors import Cursor
 from models.database import clock, read_clock, rerun_on_conflict, to_utc
-from models.drain import MOST_ATTEMPTS
+from models.drain import is_set_aside
 from models.inbox import WebhookEvent
 from models.job_runs import GOOD_RESULT, JobRun
 from models.retention import NEVER, HeldBack, find_bounds
@@ -134,8 +134,7 @@ def count_by_state() -> dict[str, int]:
 def read_inbox() -> InboxDepth:
     """Merges that are only kept neither wait nor are they set aside."""
     received = Case(None, [(WebhookEvent.set_aside_at.is_null(), WebhookEvent.received_at)])
-    failed = WebhookEvent.set_aside_at.is_null(False) & (WebhookEvent.attempts >= MOST_ATTEMPTS)
-    set_aside = fn.COUNT(Case(None, [(failed, 1)]))
+    set_aside = fn.COUNT(Case(None, [(is_set_aside(), 1)]))
     query = WebhookEvent.select(fn.COUNT(received), set_aside, fn.MIN(received), clock())
     ((waiting, aside, oldest, now),) = rows_of(query)
     return InboxDepth(waiting, aside, seconds_since(oldest, now) or 0.0)
@@ -195,18 +194,26 @@ def read_month() -> MonthlyUse:
 def read_horizon_ages(overlap_seconds: float) -> dict[str, float]:
     """How far back lies what keeps the memory horizon back (design §5), by ``HeldBack``'s names.
 
-    ``horizon`` is the stored horizon's own age. A source that has not looked yet is left out: nobody knows
-    for how long it should have, since activation may lie years back.
+    Of the sweep it is the age of the last completed one, which the next raises its lower bound to: that of
+    the first may lie years back, with the activation. ``horizon`` is the stored horizon's own age. A source
+    that has not looked yet is left out.
     """
-    now, ledger = read_clock(), Cursor.get_or_none(Cursor.name == "ledger")
+    now, looked = read_clock(), {row.name: row for row in Cursor.select()}
     bounds = find_bounds(0, timedelta(seconds=overlap_seconds), now)
     found: dict[str, datetime | None] = {
         name.value: at
         for name, at in bounds.items()
         if at != NEVER and name not in (HeldBack.RETENTION, HeldBack.FOUR_DAYS)
     }
-    found["horizon"] = ledger.horizon_at if ledger else None
+    found |= {
+        "horizon": time_of(looked.get("ledger"), "horizon_at"),
+        HeldBack.SWEEP.value: time_of(looked.get("sweep"), "looked_until_at"),
+    }
     return {name: (now - at).total_seconds() for name, at in found.items() if at is not None}
+
+
+def time_of(cursor: Cursor | None, column: str) -> datetime | None:
+    return cast("datetime | None", getattr(cursor, column, None))
 
 
 @rerun_on_conflict

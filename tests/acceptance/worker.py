@@ -87,7 +87,9 @@ class Running:
 
 
 @contextmanager
-def worker(bench: Bench, name: str = "one", *, ready: bool = True, **env: str) -> Iterator[Running]:
+def worker(
+    bench: Bench, name: str = "one", *, awaited: bool = True, env: dict[str, str] | None = None
+) -> Iterator[Running]:
     """Runs until left, then is killed if it still runs. Polls every second unless told otherwise."""
     port = free_port()
     settings = {
@@ -95,7 +97,7 @@ def worker(bench: Bench, name: str = "one", *, ready: bool = True, **env: str) -
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "HUBSPOT_CLIENT_SECRET": CLIENT_SECRET,
         "POLL_INTERVAL_SECONDS": "1",
-        **env,
+        **(env or {}),
     }
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     errors = bench.folder / f"{name}.log"
@@ -111,7 +113,7 @@ def worker(bench: Bench, name: str = "one", *, ready: bool = True, **env: str) -
     )
     running = Running(process, port, errors, log)
     try:
-        if ready:
+        if awaited:
             wait_until(running.is_ready)
         yield running
     finally:

@@ -58,8 +58,9 @@ def unless_reopened(column: str) -> str:
 
 
 # The horizon is read under a lock that excludes whoever raises it, and retention raises it before it deletes.
-# So a statement that began before both waits, and then sees the horizon that forgets what was deleted. What a
-# snapshot cannot see (a row that somebody inserts at the same moment) is met by ON CONFLICT, once more whole.
+# So a row that the snapshot does not show was deleted under a horizon that this statement sees, and one that
+# is deleted meanwhile comes in under the new horizon. Whoever raises it sees in turn what was let in before.
+# What the snapshot cannot show, a row that somebody inserts at the same moment, is met by ON CONFLICT.
 PROPOSE = f"""
 WITH ledger AS MATERIALIZED (
     SELECT {c.horizon_at} AS horizon, {c.activated_at} AS activation FROM {c}
@@ -236,9 +237,9 @@ def insert_plainly(fresh: Sequence[Shown], source: Source) -> None:
     ]
     if rows:
         ProcessedTicket.insert_many(rows).as_rowcount().execute()
-    for one in fresh:
-        if one.forgotten:
-            count_settled(ProcessedTicket.get(ProcessedTicket.ticket_id == one.proposal.ticket_id))
+    settled = [one.proposal.ticket_id for one in fresh if one.forgotten]
+    for row in ProcessedTicket.select().where(ProcessedTicket.ticket_id.in_(settled)):
+        count_settled(row)
 
 
 def change_plainly(row: ProcessedTicket, shown: Shown) -> bool:

@@ -111,7 +111,7 @@ def stored_horizon() -> datetime | None:
 
 def find_bounds(retention_days: int, overlap: timedelta, now: datetime) -> dict[HeldBack, datetime]:
     """The times above which the horizon must not rise; NEVER where a source has not looked yet."""
-    earliest_now = min(now, read_clock())
+    earliest_now = cast(datetime, to_utc(to_text(min(now, read_clock()))))  # whole milliseconds, as stored
     looked = {row.name: row for row in Cursor.select().where(Cursor.name.in_(["poll", "sweep"]))}
     polled_until = looked["poll"].looked_until_at if "poll" in looked else None
     swept_from = looked["sweep"].looked_from_at if "sweep" in looked else None

@@ -205,6 +205,7 @@ def test_a_ticket_of_another_pipeline_stays_untold_whatever_event_names_it(path:
 
 def test_a_worker_down_for_ten_days_loses_nothing(path: Path) -> None:
     look(polled=10)
+    write_cursor("ledger", horizon_at=ago(17))
     assert raise_now().held_by is HeldBack.POLL
     forget()
     missed = [Proposal(str(day), ago(day)) for day in range(1, 11)]

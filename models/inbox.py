@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import cast
+from typing import Protocol, cast
 
 from peewee import CharField, IntegerField
 
@@ -65,73 +65,89 @@ class ReceivedEvent:
     merged_ids: tuple[str, ...] = ()
 
 
-Row = tuple[str, str, str, str, str, str | None]  # the columns of COLUMNS, the time as text
+class EventLike(Protocol):
+    """A ReceivedEvent, or a type of the same shape that knows nothing of the store."""
 
-COLUMNS = ("portal_id", "event_type", "object_id", "event_id", "occurred_at", "merged_ids")
-KEY = COLUMNS[:5]
+    @property
+    def portal_id(self) -> str: ...
+    @property
+    def event_type(self) -> str: ...
+    @property
+    def object_id(self) -> str: ...
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def occurred_at(self) -> datetime | None: ...
+    @property
+    def merged_ids(self) -> tuple[str, ...]: ...
+
+
+Column = Sequence[str]
+
+KEY = ("portal_id", "event_type", "object_id", "event_id", "occurred_at")
+COLUMNS = (*KEY, "merged_ids")
+MOST = [getattr(getattr(WebhookEvent, name), "max_length", 64) for name in COLUMNS]
 e = Names(WebhookEvent)
 
 STORE = f"""
 INSERT INTO {e} ({", ".join(getattr(e, name) for name in COLUMNS)}, {e.received_at}, {e.attempts})
-SELECT portal_id, event_type, object_id, event_id, occurred_at, merged_ids, clock_timestamp(), 0
+SELECT {", ".join(KEY)}, nullif(merged_ids, ''), clock_timestamp(), 0
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[])
-     AS g({", ".join(COLUMNS)})
-ORDER BY portal_id COLLATE "C", event_type COLLATE "C", object_id COLLATE "C",
-         event_id COLLATE "C", occurred_at
+     WITH ORDINALITY AS g({", ".join(COLUMNS)}, place)
+ORDER BY place
 ON CONFLICT ({", ".join(getattr(e, name) for name in KEY)}) DO NOTHING"""
 
 
 @rerun_on_conflict
-def store_events(events: Iterable[ReceivedEvent]) -> int:
+def store_events(events: Iterable[EventLike]) -> int:
     """Commit the events that the inbox does not hold yet, all or none; how many those were.
 
     Any number of events, repeats included; calling twice is safe. Raises StoreUnreachable when the
     connection is lost, and ValueError, before anything is stored, for a value that no column can hold.
     """
-    rows = sorted({row[:5]: row for row in map(row_of, events)}.values(), key=lambda row: row[:5])
+    # In the order of their key, so that two writers never wait for each other.
+    rows = sorted({key_of(event): MERGED_SEPARATOR.join(event.merged_ids) for event in events}.items())
     if not rows:
         return 0
-    return store_at_once(rows) if on_postgres() else store_plainly(rows)
+    columns = [*zip(*(key for key, _ in rows), strict=True), [merged for _, merged in rows]]
+    require_room(columns)
+    return store_at_once(columns) if on_postgres() else store_plainly(columns)
 
 
-def row_of(event: ReceivedEvent) -> Row:
-    merged = MERGED_SEPARATOR.join(event.merged_ids) or None
-    row = (
-        event.portal_id,
-        event.event_type,
-        event.object_id,
-        event.event_id,
-        to_text(event.occurred_at or EPOCH),
-        merged,
-    )
-    require_room(row)
-    return row
+def key_of(event: EventLike) -> tuple[str, str, str, str, str]:
+    occurred_at = to_text(event.occurred_at or EPOCH)
+    return (event.portal_id, event.event_type, event.object_id, event.event_id, occurred_at)
 
 
-def require_room(row: Row) -> None:
-    """PostgreSQL would refuse the statement, and with it the events of others."""
-    for name, value in zip(COLUMNS, row, strict=True):
-        if value is not None and (len(value) > MOST[name] or not value.isprintable()):
+def require_room(columns: Sequence[Column]) -> None:
+    """The database would refuse the statement, and with it the events of others."""
+    for name, most, column in zip(COLUMNS, MOST, columns, strict=True):
+        if max(map(len, column)) > most or not "".join(column).isprintable():
             raise ValueError(f"{name} of an event does not fit its column")
 
 
-MOST = {name: getattr(getattr(WebhookEvent, name), "max_length", 64) for name in COLUMNS}
+def store_at_once(columns: Sequence[Column]) -> int:
+    return cast(int, database.execute_sql(STORE, [array_literal(column) for column in columns]).rowcount)
 
 
-def store_at_once(rows: Sequence[Row]) -> int:
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return cast(int, database.execute_sql(STORE, columns).rowcount)
+def array_literal(column: Column) -> str:
+    """PostgreSQL's own text of an array: the driver's ARRAY[...] takes the server twice as long to read."""
+    joined = '","'.join(column)
+    if joined.count('"') > 2 * (len(column) - 1) or "\\" in joined:
+        joined = '","'.join(value.replace("\\", "\\\\").replace('"', '\\"') for value in column)
+    return '{"' + joined + '"}'
 
 
-def store_plainly(rows: Sequence[Row]) -> int:
+def store_plainly(columns: Sequence[Column]) -> int:
+    named = [
+        dict(zip(COLUMNS, (*key, merged or None), strict=True), received_at=clock())
+        for *key, merged in zip(*columns, strict=True)
+    ]
     new = 0
     with transaction():
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            named = [
-                dict(zip(COLUMNS, row, strict=True), received_at=clock())
-                for row in rows[start : start + ROWS_AT_ONCE]
-            ]
-            new += WebhookEvent.insert_many(named).on_conflict_ignore().as_rowcount().execute()
+        for start in range(0, len(named), ROWS_AT_ONCE):
+            some = WebhookEvent.insert_many(named[start : start + ROWS_AT_ONCE])
+            new += some.on_conflict_ignore().as_rowcount().execute()
     return new
 
 

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TICKET_TYPE = "0-5"
 MOST_EVENTS = 100
 MOST_ID_DIGITS = 20
+TOO_LARGE_ID = 10**MOST_ID_DIGITS
 MOST_EVENT_ID = 64
 MOST_MERGED = 100
 MOST_DETAILS = 10
@@ -35,15 +36,15 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedEvent:
+class ParsedEvent(NamedTuple):
     """``portal_id`` is '' and ``occurred_at`` None where nobody tells them.
 
-    Ids are 1 to 20 digits, ``event_id`` at most 64 printable characters or ''.
+    Ids are 1 to 20 digits, ``event_id`` at most 64 printable characters or ''. It is of the shape that the
+    inbox takes; a tuple, since a hundred of them come in one request.
     """
 
     portal_id: str
-    kind: Kind
+    event_type: Kind
     object_id: str
     event_id: str = ""
     occurred_at: datetime | None = None
@@ -135,8 +136,8 @@ def parse_event(given: Any, portal_id: str | None) -> ParsedEvent | None:
     kind = kind_of(given)
     if kind is None:
         return None
-    fields = ("newObjectId", "objectId", "primaryObjectId") if kind is Kind.MERGE else ("objectId",)
-    object_id = next(filter(None, (usable_id(given.get(field)) for field in fields)), None)
+    is_merge = kind is Kind.MERGE
+    object_id = merged_into(given) if is_merge else usable_id(given.get("objectId"))
     if object_id is None:
         raise Unusable
     return ParsedEvent(
@@ -145,7 +146,7 @@ def parse_event(given: Any, portal_id: str | None) -> ParsedEvent | None:
         object_id,
         usable_event_id(given.get("eventId")),
         usable_time(given.get("occurredAt")),
-        merged_ids(given, object_id) if kind is Kind.MERGE else (),
+        merged_ids(given, object_id) if is_merge else (),
     )
 
 
@@ -186,16 +187,16 @@ def is_ours(event: ParsedEvent, portal_id: str | None) -> bool:
 
 def usable_id(given: object) -> str | None:
     """A HubSpot id of a number or of text; None for anything else, also for a number with leading zeros."""
-    if isinstance(given, int) and not isinstance(given, bool):
-        return str(given) if 0 < given < 10**MOST_ID_DIGITS else None
+    if type(given) is int:  # not True
+        return str(given) if 0 < given < TOO_LARGE_ID else None
     if not isinstance(given, str) or not 0 < len(given) <= MOST_ID_DIGITS:
         return None
     return given if given.isascii() and given.isdigit() and given[0] != "0" else None
 
 
 def usable_event_id(given: object) -> str:
-    if isinstance(given, int):
-        return str(given) if abs(given) < 10**MOST_ID_DIGITS else ""
+    if type(given) is int:
+        return str(given) if -TOO_LARGE_ID < given < TOO_LARGE_ID else ""
     if not isinstance(given, str) or len(given) > MOST_EVENT_ID:
         return ""
     return given if given.isascii() and given.isprintable() else ""
@@ -207,6 +208,12 @@ def usable_time(given: object) -> datetime | None:
     if not isinstance(milliseconds, int) or not 0 < milliseconds < LATEST_MS:
         return None
     return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def merged_into(given: dict[str, Any]) -> str | None:
+    """The ticket that is left; only where HubSpot made a new one does it tell that one's id."""
+    places = (given.get("newObjectId"), given.get("objectId"), given.get("primaryObjectId"))
+    return next(filter(None, map(usable_id, places)), None)
 
 
 def merged_ids(given: dict[str, Any], object_id: str) -> tuple[str, ...]:

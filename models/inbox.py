@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, cast
 
@@ -15,13 +15,13 @@ from models.database import (
     database,
     on_postgres,
     rerun_on_conflict,
-    to_text,
     transaction,
 )
 from models.names import Names
 from models.tickets import utc_now
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 MERGED_SEPARATOR = ";"  # as HubSpot writes hs_merged_object_ids
 ROWS_AT_ONCE = 500  # SQLite takes so many parameters in one statement
 
@@ -84,16 +84,18 @@ class EventLike(Protocol):
 
 Column = Sequence[str]
 
+TEXTS = ("portal_id", "event_type", "object_id", "event_id", "merged_ids")
+MOST = [getattr(WebhookEvent, name).max_length for name in TEXTS]
 KEY = ("portal_id", "event_type", "object_id", "event_id", "occurred_at")
-COLUMNS = (*KEY, "merged_ids")
-MOST = [getattr(getattr(WebhookEvent, name), "max_length", 64) for name in COLUMNS]
 e = Names(WebhookEvent)
 
 STORE = f"""
-INSERT INTO {e} ({", ".join(getattr(e, name) for name in COLUMNS)}, {e.received_at}, {e.attempts})
-SELECT {", ".join(KEY)}, nullif(merged_ids, ''), clock_timestamp(), 0
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[])
-     WITH ORDINALITY AS g({", ".join(COLUMNS)}, place)
+INSERT INTO {e} ({", ".join(getattr(e, name) for name in TEXTS)},
+                 {e.occurred_at}, {e.received_at}, {e.attempts})
+SELECT portal_id, event_type, object_id, event_id, nullif(merged_ids, ''),
+       timestamptz 'epoch' + milliseconds * interval '1 millisecond', clock_timestamp(), 0
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+     WITH ORDINALITY AS g({", ".join(TEXTS)}, milliseconds, place)
 ORDER BY place
 ON CONFLICT ({", ".join(getattr(e, name) for name in KEY)}) DO NOTHING"""
 
@@ -109,25 +111,28 @@ def store_events(events: Iterable[EventLike]) -> int:
     rows = sorted({key_of(event): MERGED_SEPARATOR.join(event.merged_ids) for event in events}.items())
     if not rows:
         return 0
-    columns = [*zip(*(key for key, _ in rows), strict=True), [merged for _, merged in rows]]
-    require_room(columns)
-    return store_at_once(columns) if on_postgres() else store_plainly(columns)
+    *texts, milliseconds = zip(*(key for key, _ in rows), strict=True)
+    texts.append(tuple(merged for _, merged in rows))
+    require_room(texts)
+    return store_at_once(texts, milliseconds) if on_postgres() else store_plainly(texts, milliseconds)
 
 
-def key_of(event: EventLike) -> tuple[str, str, str, str, str]:
-    occurred_at = to_text(event.occurred_at or EPOCH)
-    return (event.portal_id, event.event_type, event.object_id, event.event_id, occurred_at)
+def key_of(event: EventLike) -> tuple[str, str, str, str, int]:
+    """The time is in whole ms since the epoch, which costs a quarter of its text."""
+    milliseconds = ((event.occurred_at or EPOCH) - EPOCH) // MILLISECOND
+    return (event.portal_id, event.event_type, event.object_id, event.event_id, milliseconds)
 
 
-def require_room(columns: Sequence[Column]) -> None:
+def require_room(texts: Sequence[Column]) -> None:
     """The database would refuse the statement, and with it the events of others."""
-    for name, most, column in zip(COLUMNS, MOST, columns, strict=True):
+    for name, most, column in zip(TEXTS, MOST, texts, strict=True):
         if max(map(len, column)) > most or not "".join(column).isprintable():
             raise ValueError(f"{name} of an event does not fit its column")
 
 
-def store_at_once(columns: Sequence[Column]) -> int:
-    return cast(int, database.execute_sql(STORE, [array_literal(column) for column in columns]).rowcount)
+def store_at_once(texts: Sequence[Column], milliseconds: Sequence[int]) -> int:
+    arrays = [*map(array_literal, texts), "{" + ",".join(map(str, milliseconds)) + "}"]
+    return cast(int, database.execute_sql(STORE, arrays).rowcount)
 
 
 def array_literal(column: Column) -> str:
@@ -138,10 +143,15 @@ def array_literal(column: Column) -> str:
     return '{"' + joined + '"}'
 
 
-def store_plainly(columns: Sequence[Column]) -> int:
+def store_plainly(texts: Sequence[Column], milliseconds: Sequence[int]) -> int:
     named = [
-        dict(zip(COLUMNS, (*key, merged or None), strict=True), received_at=clock())
-        for *key, merged in zip(*columns, strict=True)
+        {
+            **dict(zip(TEXTS, row, strict=True)),
+            "merged_ids": row[-1] or None,
+            "occurred_at": EPOCH + since_epoch * MILLISECOND,
+            "received_at": clock(),
+        }
+        for since_epoch, *row in zip(milliseconds, *texts, strict=True)
     ]
     new = 0
     with transaction():

@@ -7,11 +7,10 @@ one object with the ticket's properties.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, NoReturn
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TICKET_TYPE = "0-5"
 MOST_EVENTS = 100
 MOST_ID_DIGITS = 20
@@ -207,7 +206,8 @@ def usable_time(given: object) -> datetime | None:
     milliseconds = int(given) if isinstance(given, str) and usable_id(given) else given
     if not isinstance(milliseconds, int) or not 0 < milliseconds < LATEST_MS:
         return None
-    return EPOCH + timedelta(milliseconds=milliseconds)
+    # Exact up to the year 2100, and half the price of adding a timedelta.
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def merged_into(given: dict[str, Any]) -> str | None:

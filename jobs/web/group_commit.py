@@ -1,6 +1,6 @@
-"""Commits the rows of all requests that wait at a moment in one transaction, in a thread of its own.
+"""Commits the rows of all requests that wait at a moment in one transaction, in threads of its own.
 
-A commit costs the disk the same for one row as for a thousand. While one runs the next group gathers, so
+A commit costs the disk the same for one row as for a thousand. While two run the next group gathers, so
 nobody waits for a timer, and the busier it is the larger the groups become.
 """
 
@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 
 from models.errors import StoreError
@@ -20,6 +21,7 @@ log = logging.getLogger("triage")
 MOST_WAITING_REQUESTS = 1_000
 MOST_WAITING_ROWS = 20_000  # 100 connections with 100 events each, twice; some 8 MB
 MOST_ROWS_IN_GROUP = 1_000  # so that a commit stays in the tens of milliseconds
+COMMITS_AT_ONCE = 2  # so that one group is read and bound while the database writes the other
 # HubSpot gives an app 5 seconds and sends again; what is committed after that is a repeat, and harmless.
 WAIT_SECONDS = 4.0
 
@@ -37,7 +39,7 @@ class Waiting:
 
 
 class GroupCommitter:
-    """All but ``store`` and ``on_stored``, which its thread calls, belongs to the event loop that opened it.
+    """All but ``store`` and ``on_stored``, which its threads call, belongs to the event loop that opened it.
 
     ``on_stored`` is called after each commit that brought new rows, before the senders get their answer.
     """
@@ -47,20 +49,22 @@ class GroupCommitter:
         self.on_stored = on_stored
         self.waiting: deque[Waiting] = deque()
         self.waiting_rows = 0
-        self.at_work = False
+        self.at_work = 0
         self.is_failing = False
         self.jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
     def open(self) -> None:
-        """Start the thread. A daemon: a store that hangs must not keep the process from ending."""
+        """Start the threads. Daemons: a store that hangs must not keep the process from ending."""
         self.loop = asyncio.get_running_loop()
-        threading.Thread(target=self.run_jobs, name="webhook-commits", daemon=True).start()
+        for _ in range(COMMITS_AT_ONCE):
+            threading.Thread(target=self.run_jobs, name="webhook-commits", daemon=True).start()
 
     async def close(self) -> None:
-        """Commit what waits, then end the thread; whoever is in a hurry cancels this."""
+        """Commit what waits, then end the threads; whoever is in a hurry cancels this."""
         while self.waiting or self.at_work:
             await asyncio.sleep(0.01)
-        self.jobs.put(None)
+        for _ in range(COMMITS_AT_ONCE):
+            self.jobs.put(None)
 
     async def commit(self, events: Sequence[EventLike]) -> None:
         """Return when ``events`` are committed, which may have been before; raises NotStored."""
@@ -70,9 +74,8 @@ class GroupCommitter:
         one = Waiting(events, self.loop.create_future())
         self.waiting.append(one)
         self.waiting_rows += len(events)
-        if not self.at_work:
-            self.at_work = True
-            self.loop.call_soon(self.begin_group)
+        if self.at_work < COMMITS_AT_ONCE and len(self.waiting) == 1:
+            self.loop.call_soon(self.begin_groups)
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 stored = await one.stored
@@ -81,8 +84,15 @@ class GroupCommitter:
         if not stored:
             raise NotStored
 
-    def begin_group(self) -> None:
-        """Hand the oldest requests to the thread, or come to rest."""
+    def begin_groups(self) -> None:
+        """Hand the oldest requests to each thread that is free."""
+        while self.waiting and self.at_work < COMMITS_AT_ONCE:
+            group = self.take_group()
+            if group:
+                self.at_work += 1
+                self.jobs.put(partial(self.store_group, group))
+
+    def take_group(self) -> list[Waiting]:
         group: list[Waiting] = []
         rows = 0
         while self.waiting and (not group or rows + len(self.waiting[0].events) <= MOST_ROWS_IN_GROUP):
@@ -91,25 +101,24 @@ class GroupCommitter:
             if not one.stored.done():  # else it was given up, and will be sent again
                 group.append(one)
                 rows += len(one.events)
-        self.at_work = bool(group)
-        if group:
-            self.jobs.put(lambda: self.store_group(group))
+        return group
 
     def end_group(self, group: Sequence[Waiting], stored: Sequence[bool]) -> None:
+        self.at_work -= 1
         for one, outcome in zip(group, stored, strict=True):
             if not one.stored.done():
                 one.stored.set_result(outcome)
-        self.begin_group()
+        self.begin_groups()
 
     def run_aside(self, job: Callable[[], None]) -> None:
-        """Let the thread do something else between two commits."""
+        """Let a thread do something else between two commits."""
         self.jobs.put(job)
 
     def run_jobs(self) -> None:
         while (job := self.jobs.get()) is not None:
             try:
                 job()
-            except Exception:
+            except Exception:  # the thread serves the others too
                 log.exception("a job beside the webhooks failed")
 
     def store_group(self, group: Sequence[Waiting]) -> None:

@@ -45,8 +45,8 @@ class ReceiverParts:
     """What the receiver needs of the world.
 
     ``store`` commits and returns the number of new rows. It, ``on_stored`` (new rows are committed) and
-    ``on_refused`` (failed authentications since the last call, at most once a second) are called in one
-    thread of the receiver's. ``on_answer`` gets ``accepted`` or the error's code for each request, and
+    ``on_refused`` (failed authentications since the last call, at most once a second) are called in
+    threads of the receiver's. ``on_answer`` gets ``accepted`` or the error's code for each request, and
     ``portal_id`` gives the portal's id once it is known; both are called in the event loop, so be short.
     """
 

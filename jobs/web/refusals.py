@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ class Refusals:
         self.run_aside = run_aside
         self.in_period = 0
         self.unreported = 0
+        self.reporting = threading.Lock()
         self.slowed = 0
 
     async def note(self, scope: Mapping[str, Any], reason: str, request_id: str) -> None:
@@ -50,16 +52,16 @@ class Refusals:
     def end_period(self) -> None:
         if self.in_period > MOST_LINES_A_PERIOD:
             log.warning("webhooks refused", extra={"number": self.in_period})
-        self.unreported += self.in_period
-        self.in_period = 0
-        if self.unreported:
-            self.run_aside(self.report_all)
+        number, self.in_period = self.in_period, 0
+        if number:
+            self.run_aside(lambda: self.report_with_others(number))
 
-    def report_all(self) -> None:
-        """In the thread aside. What could not be reported is reported with the next."""
-        number = self.unreported
-        self.report(number)
-        self.unreported -= number
+    def report_with_others(self, number: int) -> None:
+        """In a thread aside. What could not be reported is reported with the next."""
+        with self.reporting:
+            self.unreported += number
+            self.report(self.unreported)
+            self.unreported = 0
 
 
 def source_of(scope: Mapping[str, Any]) -> dict[str, str]:

@@ -123,7 +123,7 @@ def postgres(server_url: str, template: str) -> Iterator[None]:
 
 
 texts = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=12)
-times = st.integers(0, 10**13).map(lambda microseconds: EPOCH + timedelta(microseconds=microseconds * 700))
+times = st.integers(-(10**12), 10**13).map(lambda number: EPOCH + timedelta(microseconds=number * 700))
 received = st.builds(
     ReceivedEvent,
     st.sampled_from(["1", "62515"]) | texts,

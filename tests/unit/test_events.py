@@ -1,7 +1,7 @@
 """What is taken from a webhook's body, and that no body does more harm than a 400."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.hubspot.events import (
+    LATEST_MS,
     InvalidEvents,
     InvalidJson,
     Kind,
     ParsedEvent,
     Received,
     parse_body,
+    usable_time,
 )
 from models.inbox import EventType
 
@@ -187,6 +189,12 @@ def test_an_event_id_that_no_column_holds_is_left_out(bad: object) -> None:
 def test_a_time_that_is_none_is_left_out(bad: object) -> None:
     (taken,) = parse([event(occurredAt=bad)]).events
     assert taken.occurred_at is None
+
+
+@given(milliseconds=st.integers(1, LATEST_MS - 1))
+def test_a_time_is_exact_to_the_millisecond(milliseconds: int) -> None:
+    time = usable_time(milliseconds)
+    assert time == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
 def test_a_time_may_be_text() -> None:

@@ -47,6 +47,17 @@ def test_other_routes_stand_beside_the_receiver() -> None:
         assert post(one.port, TICKET).status == 200
 
 
+def test_answers_do_not_wait_for_the_senders_delayed_acknowledgement() -> None:
+    """asyncio turns Nagle's algorithm off, but only where the socket was made as one of TCP."""
+    with serving(World().parts()) as one, socket.create_connection(("127.0.0.1", one.port)) as sender:
+        sender.sendall(request(path="/", method="GET"))
+        assert read_reply(sender).status == 404
+        assert one.server is not None
+        (connection,) = one.server.server_state.connections
+        accepted = connection.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_without_a_receiver_its_path_is_not_found() -> None:
     server = WebServer(build_app(ROUTES), 0, "127.0.0.1")
     server.start()

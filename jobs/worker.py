@@ -27,6 +27,7 @@ from jobs.timetable_jobs import TimetableJobs
 from jobs.watchdog import Watchdog
 from models import claims, cursors, schema
 from models.counts import Event
+from models.database import open_database
 from models.errors import StoreError, StoreUnreachable
 
 log = logging.getLogger("triage")
@@ -38,7 +39,9 @@ DRAIN_EVERY_SECONDS = 10.0
 DRAIN_LIMIT_SECONDS = 300.0
 #: Both models, a turn at the channel and a card take two minutes at most: what takes fifteen hangs.
 TICKET_SECONDS = 900.0
-GIVE_BACK_SECONDS, WEB_SECONDS = 2.0, 3.0
+#: Of the time to end, what is kept for cards on their way.
+SENDS_SECONDS = 10.0
+WEB_SECONDS = 3.0
 OPENING_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
 
 
@@ -89,29 +92,37 @@ class Worker:
     def run(self, web: Web) -> None:
         """Work until told to stop, then finish or give back what is in hand within ``DRAIN_SECONDS``.
 
-        Raises StoreError where the database cannot be used at the start, SettingsError for a port that is
-        taken and for a HubSpot token that is refused then, WrongPortal for another portal's ledger.
+        Raises what settings or an operator must mend at the start: SettingsError for a port that is taken or
+        a HubSpot token that is refused, StoreError but for a database that is only away.
         """
-        schema.ensure_migrated()
         web.start()
         try:
-            activated_at = self._open_ledger()
+            activated_at = self._open_patiently()
             if activated_at is not None:
                 self._work(activated_at)
         finally:
             self.is_shutting_down = True
             web.stop(WEB_SECONDS)
 
-    def _open_ledger(self) -> datetime | None:
-        """Patient with services that are away: webhooks are stored meanwhile. None where told to stop."""
+    def _open_patiently(self) -> datetime | None:
+        """The activation, once database and HubSpot answer; None where told to stop before.
+
+        Meanwhile health says so, and webhooks are stored as soon as the database is there.
+        """
         for pause in chain(OPENING_PAUSES, repeat(OPENING_PAUSES[-1])):
             try:
-                return open_ledger(self.parts)
+                return self._open()
             except (SourceError, StoreUnreachable) as error:
                 log.warning("the ledger is not open yet, trying again", extra={"reason": str(error)})
             if self.stopping.wait(pause):
                 break
         return None
+
+    def _open(self) -> datetime:
+        settings = self.parts.settings
+        open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
+        schema.ensure_migrated()
+        return open_ledger(self.parts)
 
     def _work(self, activated_at: datetime) -> None:
         gates = ChannelGates(self.parts.channels, self.parts.gateway.fetch_account().ticket_link)
@@ -139,7 +150,8 @@ class Worker:
     def _handle_loop(self, handling: Handling, gates: ChannelGates) -> Loop:
         def handle() -> str | None:
             gates.look()
-            handling.run(self.stopping.is_set)
+            if gates.any_open:
+                handling.run(self.stopping.is_set)
             for fault in self.parts.triager.take_faults():
                 note_fault("triage", fault.line, settings_fault=fault.settings_fault)
             gates.look()
@@ -182,16 +194,21 @@ class Worker:
         return next((f"ticket {one}" for one in late), None)
 
     def _end(self, timetable: Timetable, handling: Handling, loops: Sequence[Loop]) -> None:
-        until = time.monotonic() + self.parts.settings.drain_seconds - GIVE_BACK_SECONDS
+        """Claim no more; give back what is not on its way to a channel in time, and wait for what is."""
+        drain_seconds = float(self.parts.settings.drain_seconds)
+        until = time.monotonic() + drain_seconds
         self.is_shutting_down = True
         log.info("worker stops", extra={"in_hand": len(handling.in_hand())})
         timetable.stop()
         handling.wake()
         self.drain_due.set()
         for loop in loops:
-            loop.join(until - time.monotonic())
+            loop.join(until - min(SENDS_SECONDS, drain_seconds / 3) - time.monotonic())
         self._watchdog.stop()
-        log.info("worker stopped", extra={"given_back": self._give_back()})
+        given_back = self._give_back()
+        for loop in loops:
+            loop.join(until - time.monotonic())
+        log.info("worker stopped", extra={"given_back": given_back})
 
     def _give_back(self) -> int:
         """What nobody began to send is due for others at once, and so are poll and sweep."""

@@ -25,7 +25,7 @@ from jobs.web.server import WebServer
 from jobs.wiring import build_channels, build_gateway, build_triager
 from jobs.worker import Worker
 from models.counts import Event
-from models.database import close_database, open_database
+from models.database import close_database
 from models.inbox import store_events
 
 ARRIVAL_SECONDS = 5.0
@@ -83,7 +83,6 @@ def free_port(wanted: int) -> int:
 def work_with(settings: Settings, channels: Sequence[Channel], *, port: int) -> int:
     """Work until a signal; 0 then. A second signal ends the process at once."""
     start_logging(settings.log_level)
-    open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
     try:
         with stop_on_signals() as stopping:
             observations = CountedObservations()

@@ -67,3 +67,18 @@ def test_an_outage_of_the_database_loses_and_doubles_nothing(outage_bench: Bench
         assert running.stop() == 0
     assert bench.cards_of(tickets) == [1] * len(tickets)
     assert set(bench.states().values()) == {"notified"}
+
+
+def test_a_worker_waits_for_a_database_that_is_not_there_yet(outage_bench: Bench, own_server: Any) -> None:
+    bench = outage_bench
+    ticket = bench.hubspot.add_ticket("Before", "Hello")
+    own_server.stop()
+    with worker(bench, awaited=False) as running:
+        wait_until(lambda: running.errors.read_text().count("the ledger is not open yet") > 1)
+        assert running.tell([ticket]) == 503
+        assert running.get("/health").json()["status"] == "degraded"
+        assert running.get("/health/ready").status_code == 503
+        own_server.start()
+        wait_until(running.is_ready)
+        wait_until(lambda: bench.cards_of([ticket]) == [1])
+        assert running.stop() == 0

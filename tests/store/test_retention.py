@@ -35,7 +35,7 @@ from tests.fakes.memory import (
 )
 from tests.store.conftest import Ledger
 
-NEAR = timedelta(minutes=10)
+NEAR = timedelta(hours=1)  # a whole test run may lie between NOW and the test
 
 
 def is_near(at: datetime | None, days: float) -> bool:

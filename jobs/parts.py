@@ -81,7 +81,7 @@ def repeated(work: Callable[[], R]) -> R:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run works with."""
+    """What a run works with; ``flush_usage`` writes down what the models took since the last call."""
 
     settings: Settings
     gateway: HubSpotGateway
@@ -92,6 +92,7 @@ class Parts:
     now: Callable[[], datetime] = utc_now
     observations: Observations = field(default_factory=Observations)
     insist: Insistence = field(default_factory=Insistence)
+    flush_usage: Callable[[], object] = lambda: None
 
     @property
     def overlap(self) -> timedelta:

@@ -35,6 +35,7 @@ def run_once(parts: Parts) -> RunReport:
     try:
         schema.ensure_migrated()
         work_until(started + RUN_SECONDS, parts, report)
+        parts.flush_usage()
         standing = stats.read_stats()
         report.open, report.unconfirmed = standing.open, standing.unconfirmed
     finally:

@@ -1,7 +1,8 @@
 """What the worker does by the clock: poll, sweep, retention, upkeep, alerts."""
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from jobs import take_readings
@@ -18,6 +19,8 @@ from jobs.tidy_records import tidy_records
 from models.counts import Event
 from models.errors import StoreError
 from models.job_runs import has_run_well_within
+
+log = logging.getLogger("triage")
 
 DAY = timedelta(hours=24)
 #: How often is looked whether a sweep is due: another worker, or the one before, may have swept.
@@ -76,6 +79,7 @@ class TimetableJobs:
             overlap=self.parts.overlap,
             now=self.parts.now,
         )
+        log.info("poll finished", extra=asdict(polled))
         self._note_shown("poll", polled.shown, changed=polled.found + polled.reopened)
         if self.is_well() and self.parts.settings.heartbeat_url is not None:
             beat(self.parts.settings.heartbeat_url.get_secret_value())
@@ -92,6 +96,7 @@ class TimetableJobs:
             now=self.parts.now,
             stop=self.parts.stopping.is_set,
         )
+        log.info("sweep finished", extra=asdict(swept))
         self._note_shown("sweep", swept.shown, changed=swept.found + swept.reopened)
 
     def _note_shown(self, source: str, shown: int, *, changed: int) -> None:
@@ -114,6 +119,7 @@ class TimetableJobs:
     def alert(self, send: Send, memory: AlarmMemory) -> None:
         """Without a database there is one alarm to raise: that there is none."""
         settings = self.parts.settings
+        self.parts.flush_usage()
         readings = None
         fault: StoreError | None = None
         try:

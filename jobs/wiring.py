@@ -10,6 +10,7 @@ from jobs.notify.channel import Channel
 from jobs.notify.discord import DiscordWebhook
 from jobs.setting_checks import CrmProperty
 from jobs.settings import Settings
+from jobs.triage.calls import OnUsage, Usage
 from jobs.triage.chain import Model, Triager
 from jobs.triage.groq import GroqModel
 from jobs.triage.masking import mask
@@ -35,29 +36,36 @@ def record_property(chosen: CrmProperty | None) -> RecordProperty | None:
     return None if chosen is None else RecordProperty(chosen.object, chosen.name)
 
 
-def build_triager(settings: Settings) -> Triager:
+def nobody(_: Usage) -> None:
+    pass
+
+
+def build_triager(settings: Settings, on_usage: OnUsage = nobody) -> Triager:
     """The local model first, Groq behind it; the rules behind both are the triager's own."""
     sop = load_sop(settings.sop_file) if settings.sop_file else ""
     models: list[Model] = []
     if settings.local_llm_url:
-        models.append(build_ollama(settings, settings.local_llm_url))
+        models.append(build_ollama(settings, settings.local_llm_url, on_usage))
     if settings.groq_api_key and settings.cloud_triage != "off":
-        models.append(build_groq(settings, settings.groq_api_key.get_secret_value()))
+        models.append(build_groq(settings, settings.groq_api_key.get_secret_value(), on_usage))
     masker = None if settings.cloud_triage == "full" else mask
     return Triager(models, company_name=settings.company_name, sop=sop, masker=masker)
 
 
-def build_groq(settings: Settings, api_key: str) -> GroqModel:
-    return GroqModel(api_key=api_key, model=settings.groq_model, base_url=settings.groq_base_url)
+def build_groq(settings: Settings, api_key: str, on_usage: OnUsage = nobody) -> GroqModel:
+    return GroqModel(
+        api_key=api_key, model=settings.groq_model, base_url=settings.groq_base_url, on_usage=on_usage
+    )
 
 
-def build_ollama(settings: Settings, url: str) -> OllamaModel:
+def build_ollama(settings: Settings, url: str, on_usage: OnUsage = nobody) -> OllamaModel:
     return OllamaModel(
         url=url,
         model=settings.local_llm_model,
         token=secret(settings.local_llm_token),
         cf_access_id=secret(settings.cf_access_client_id),
         cf_access_secret=secret(settings.cf_access_client_secret),
+        on_usage=on_usage,
     )
 
 

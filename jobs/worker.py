@@ -206,6 +206,7 @@ class Worker:
             loop.join(until - min(SENDS_SECONDS, drain_seconds / 3) - time.monotonic())
         self._watchdog.stop()
         given_back = self._give_back()
+        self.parts.flush_usage()
         for loop in loops:
             loop.join(until - time.monotonic())
         log.info("worker stopped", extra={"given_back": given_back})

@@ -3,6 +3,7 @@
 Beside the tickets stand the events that all workers together count: rows whose ``state`` is an Event.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -43,6 +44,7 @@ class Event(StrEnum):
     WEBHOOK_DROPPED = "webhook dropped"  #: an event of a kind that is not ours
     CHANNEL_FAILED = "channel failed"  #: a send that failed or whose outcome is unknown
     CREDENTIAL_REFUSED = "credential refused"  #: a service refused our key, token or URL
+    MODEL_USED = "model used"  #: an answer of a model, with its tokens and cost
     SEARCH_SHOWED = "search showed"  #: tickets in a search's answer, known ones included
 
 
@@ -84,6 +86,40 @@ def count_event(event: Event, number: int = 1, of: str = "") -> None:
     HourlyCount.insert(row).on_conflict(
         conflict_target=[getattr(HourlyCount, name) for name in KEY],
         update={HourlyCount.tickets: HourlyCount.tickets + number},
+    ).execute()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """Answers of one provider, and what they took."""
+
+    answers: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_usd: float = 0.0
+
+    def __add__(self, other: "ModelUse") -> "ModelUse":
+        return ModelUse(
+            self.answers + other.answers,
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+            self.cost_usd + other.cost_usd,
+        )
+
+
+@rerun_on_conflict
+def count_model_use(provider: str, use: ModelUse) -> None:
+    """Add to the provider's current hour; calling twice counts twice."""
+    given = {
+        "tickets": use.answers,
+        "tokens_in": use.tokens_in,
+        "tokens_out": use.tokens_out,
+        "cost_usd": use.cost_usd,
+    }
+    key = {"hour": start_of_hour(read_clock()), "provider": provider, "state": Event.MODEL_USED.value}
+    added = {name: getattr(HourlyCount, name) + value for name, value in given.items()}
+    HourlyCount.insert(key | given).on_conflict(
+        conflict_target=[getattr(HourlyCount, name) for name in KEY], update=added
     ).execute()
 
 

@@ -5,16 +5,21 @@ ignored, so that a ticket and a secret go where the settings say and nowhere els
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jobs.errors import ModelError, SettingsError
+from jobs.verdict import Provider
 
 if TYPE_CHECKING:
     import httpx
 
 SETTINGS_FAULTS = frozenset({"refused_credential", "model_missing"})
 """Kinds that no second try mends, only a setting or whoever runs the server."""
+
+MOST_TOKENS = 10_000_000
+"""Of one call, far above what any model takes: what a server says is not believed beyond it."""
 
 _NAMED_STATUS = {
     401: "refused_credential",
@@ -26,6 +31,26 @@ _NAMED_STATUS = {
 }
 # Both SDKs add more: what this machine is, and headers and keys they find in the environment.
 _SENT = ("Host", "Accept", "Accept-Encoding", "Connection", "Content-Type", "Content-Length", "User-Agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one answer of a model took; ``cost_usd`` is 0 for one that nobody bills."""
+
+    provider: Provider
+    tokens_in: int
+    tokens_out: int
+    cost_usd: float = 0.0
+
+
+#: Told of each answer, also of one that cannot be used. From several threads; must not raise.
+OnUsage = Callable[[Usage], object]
+
+
+def tokens_of(said: object) -> int:
+    """The number of tokens that a server named; 0 for anything that is none."""
+    is_number = isinstance(said, int) and not isinstance(said, bool)
+    return max(0, min(int(said), MOST_TOKENS)) if is_number else 0  # type: ignore[call-overload]
 
 
 def client_options(timeout_seconds: float, secrets: Mapping[str, str | None]) -> dict[str, Any]:

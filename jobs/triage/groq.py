@@ -25,6 +25,14 @@ TOKENS_PER_MINUTE = 8000
 ANSWER_TOKENS = 2500
 """An answer of 1500 and what a model thinks before it, which counts as well."""
 
+PRICES = {
+    "openai/gpt-oss-120b": (0.15, 0.60),
+    "openai/gpt-oss-20b": (0.075, 0.30),
+    "llama-3.1-8b-instant": (0.05, 0.08),
+    "llama-3.3-70b-versatile": (0.59, 0.79),
+}
+"""US dollars for a million tokens, asked and answered, by the list on groq.com/pricing."""
+
 _RESPONSE_FORMAT = {
     "type": "json_schema",
     "json_schema": {"name": "advice", "strict": True, "schema": ANSWER_SCHEMA},
@@ -65,7 +73,15 @@ class GroqModel:
     provider = Provider.GROQ
     cloud = True
 
-    def __init__(self, *, api_key: str, model: str, base_url: str, timeout_seconds: float = 15.0) -> None:
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        model: str,
+        base_url: str,
+        timeout_seconds: float = 15.0,
+        on_usage: calls.OnUsage = lambda _: None,
+    ) -> None:
         self.model = model
         self.budget_chars = fit(TOKENS_PER_MINUTE, answer_tokens=ANSWER_TOKENS)
         example = "https://api.groq.com"
@@ -74,7 +90,7 @@ class GroqModel:
         self._key = calls.check_header("GROQ_API_KEY", api_key)
         if self._key is None:
             raise SettingsError("GROQ_API_KEY is empty; make a key at console.groq.com/keys")
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds, self._on_usage = timeout_seconds, on_usage
         self._words = {"model": model, "seconds": f"{timeout_seconds:g}"}
         self._client: groq.Groq | None = None
         self._opening = threading.Lock()
@@ -149,8 +165,16 @@ class GroqModel:
         error.permanent |= kind == "http_400" and isinstance(exc.body, dict)
         return error
 
+    def _note_usage(self, usage: object) -> None:
+        tokens_in = calls.tokens_of(getattr(usage, "prompt_tokens", None))
+        tokens_out = calls.tokens_of(getattr(usage, "completion_tokens", None))
+        self._on_usage(
+            calls.Usage(self.provider, tokens_in, tokens_out, cost_usd(self.model, tokens_in, tokens_out))
+        )
+
     def _read(self, answer: object) -> str:
         """Trusts nothing: the SDK takes what fits its types and leaves the rest as it came."""
+        self._note_usage(getattr(answer, "usage", None))
         from groq.types.chat import ChatCompletion, ChatCompletionMessage
         from groq.types.chat.chat_completion import Choice
 
@@ -165,6 +189,12 @@ class GroqModel:
                 raise calls.explain("empty_answer", _LINES, self._words)
             case _:
                 raise calls.explain("not_json", _LINES, self._words)
+
+
+def cost_usd(model: str, tokens_in: int, tokens_out: int) -> float:
+    """By list prices; a model that is not in the table counts as the dearest, so that no bill surprises."""
+    price_in, price_out = PRICES.get(model, max(PRICES.values()))
+    return (tokens_in * price_in + tokens_out * price_out) / 1_000_000
 
 
 def _reasoning(model: str) -> dict[str, str]:

@@ -55,6 +55,7 @@ class OllamaModel:
         cf_access_secret: str | None = None,
         num_ctx: int = NUM_CTX,
         timeout_seconds: float = 10.0,
+        on_usage: calls.OnUsage = lambda _: None,
     ) -> None:
         self.model = model
         self.budget_chars = fit(num_ctx)
@@ -66,7 +67,7 @@ class OllamaModel:
             "CF-Access-Client-Secret": calls.check_header("CF_ACCESS_CLIENT_SECRET", cf_access_secret),
         }
         self._options = {"temperature": 0.2, "num_ctx": num_ctx, "num_predict": ANSWER_TOKENS}
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds, self._on_usage = timeout_seconds, on_usage
         self._words = {"model": model, "seconds": f"{timeout_seconds:g}"}
         self._client: ollama.Client | None = None
         self._opening = threading.Lock()
@@ -125,6 +126,8 @@ class OllamaModel:
         return calls.explain(calls.kind_of(exc), _LINES, self._words)
 
     def _read(self, answer: "ollama.ChatResponse") -> str:
+        tokens = calls.tokens_of(answer.prompt_eval_count), calls.tokens_of(answer.eval_count)
+        self._on_usage(calls.Usage(self.provider, *tokens))
         if answer.done_reason == "length":
             raise calls.explain("cut_answer", _LINES, self._words)
         if not (answer.message.content or "").strip():

@@ -14,11 +14,13 @@ from urllib.parse import unquote, urlsplit
 from jobs.logs import start_logging
 from jobs.notify.channel import Channel
 from jobs.notify.console import ConsoleChannel
+from jobs.observations import Observations
 from jobs.parts import Parts, Watch
 from jobs.preview_tickets import preview_run
 from jobs.run_once import run_once
 from jobs.run_report import RunReport
 from jobs.settings import Need, Settings, load_settings
+from jobs.usage_meter import UsageMeter
 from jobs.verbs.printing import plain_table, print_json, print_table, remark, say
 from jobs.wiring import build_channels, build_gateway, build_triager
 from models import schema
@@ -108,10 +110,12 @@ def preview_with(settings: Settings, *, as_json: bool) -> int:
 
 
 def build_parts(settings: Settings, channels: Sequence[Channel], stopping: threading.Event) -> Parts:
+    meter = UsageMeter(Observations())
     return Parts(
         settings=settings,
         gateway=build_gateway(settings),
-        triager=build_triager(settings),
+        triager=build_triager(settings, meter),
+        flush_usage=meter.flush,
         channels=channels,
         stopping=stopping,
     )

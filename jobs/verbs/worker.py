@@ -15,6 +15,7 @@ from jobs.notify.console import ConsoleChannel
 from jobs.parts import Parts
 from jobs.settings import Need, Settings, load_settings
 from jobs.take_readings import limits_of, take_readings
+from jobs.usage_meter import UsageMeter
 from jobs.verbs.printing import remark, say
 from jobs.verbs.run import stop_on_signals
 from jobs.web.app import build_app
@@ -102,10 +103,12 @@ def build_parts(
     observations: CountedObservations,
     stopping: threading.Event,
 ) -> Parts:
+    meter = UsageMeter(observations)
     return Parts(
         settings=settings,
         gateway=build_gateway(settings, observations.hubspot_answered),
-        triager=build_triager(settings),
+        triager=build_triager(settings, meter),
+        flush_usage=meter.flush,
         channels=channels,
         stopping=stopping,
         observations=observations,

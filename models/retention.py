@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
 
-from peewee import SQL, Case, Expression, Field, Model, ModelSelect, fn
+from peewee import SQL, Case, Expression, Field, Model, ModelSelect, Node, fn
 
 from models.claims import lock_rows
 from models.counts import HourlyCount
@@ -34,7 +34,7 @@ LEAST_DAYS = CREATION_COUNTS.days  #: a creation event may still come for so lon
 COUNTS_DAYS = 400
 NEVER, NO_TIME = datetime.min.replace(tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
 ANALYZED = ("processed_tickets", "deliveries", "webhook_inbox", "hourly_counts")
-SAMPLE = 20  #: of 300 rows each: enough for our few plans, and a fifth of the time of PostgreSQL's default
+SAMPLE = 3  #: of 300 rows each: PostgreSQL's own 100 takes far longer than a statement here may
 
 
 class HeldBack(StrEnum):
@@ -168,9 +168,16 @@ def forget_batch(retention_days: int, limit: int, after: str = "") -> Page:
         ids = [row.ticket_id for row in lock_rows(old, skip_locked=True)]
         if not ids:
             return Page(last_id=last_id)
-        deliveries = Delivery.delete().where(Delivery.ticket_id.in_(ids)).execute()
-        tickets = ProcessedTicket.delete().where(ProcessedTicket.ticket_id.in_(ids)).execute()
+        deliveries = Delivery.delete().where(is_among(Delivery.ticket_id, ids)).execute()
+        tickets = ProcessedTicket.delete().where(is_among(ProcessedTicket.ticket_id, ids)).execute()
         return Page(tickets, deliveries, last_id)
+
+
+def is_among(column: Field, ids: list[str]) -> Node:
+    """One parameter instead of a thousand: half of a page's time went into writing them down."""
+    if on_postgres():
+        return SQL(f'"{column.column_name}" = ANY(%s)', (ids,))
+    return cast(Node, column.in_(ids))
 
 
 @rerun_on_conflict

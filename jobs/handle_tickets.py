@@ -58,9 +58,10 @@ class Desk:
     """What is needed to handle a ticket; shared by the threads of one process.
 
     ``owner`` is unique to the process. ``insist`` repeats a ledger write until the store took it or the
-    process ends. Without ``gates`` no channel is ever paused. ``horizon`` asks the ledger for the creation
-    time before which it remembers nothing, None while it remembers all. ``note_failed_send`` counts a send
-    to a channel that failed or whose outcome is unknown, with the line of a setting to mend; never raises.
+    process ends. Without ``gates`` no channel is ever paused. ``resend_unknown`` sends a card
+    whose fate nobody can tell once more, once. ``horizon`` asks the ledger for the creation time before which
+    it remembers nothing, None while it remembers all. ``note_failed_send`` counts a send to a channel that
+    failed or whose outcome is unknown, with the line of a setting to mend; never raises.
     """
 
     owner: str
@@ -73,6 +74,7 @@ class Desk:
     now: Callable[[], datetime] = field(default=utc_now)
     lease_clock: Callable[[], float] = field(default=suspend_aware_seconds)
     gates: ChannelGates | None = None
+    resend_unknown: bool = False
     horizon: Callable[[], datetime | None] = field(default=lambda: None)
     observations: Observations = field(default_factory=Observations)
     note_failed_send: Callable[[str, str | None], object] = field(default=lambda *_: None)
@@ -115,7 +117,7 @@ def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
 
     Raises StoreError where the ledger cannot be asked or told any more.
     """
-    hold_crashed_sends(taken)
+    hold_crashed_sends(desk, taken)
     untold = untold_channels(desk, taken)
     if not untold:
         return concluded(desk, taken, "crashed")
@@ -127,11 +129,12 @@ def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
     return tell_all(desk, taken, ticket, untold)
 
 
-def hold_crashed_sends(taken: Claim) -> None:
+def hold_crashed_sends(desk: Desk, taken: Claim) -> None:
     """Rule 6: a delivery still ``sending`` belongs to a worker that died or lost its lease."""
     for channel, known in taken.deliveries.items():
         if known.state is DeliveryState.SENDING:
-            sends.record_unknown(taken.ticket_id, channel, known.attempts, "crashed")
+            resend = desk.resend_unknown
+            sends.record_unknown(taken.ticket_id, channel, known.attempts, "crashed", resend=resend)
 
 
 def untold_channels(desk: Desk, taken: Claim) -> list[Channel]:
@@ -356,7 +359,8 @@ def recorded(
             # The pause first: every other thread's write-ahead looks at it.
             desk.shut(channel)
             desk.insist(lambda: switches.pause_after_unknown(name, key_hash, error))
-            desk.insist(lambda: sends.record_unknown(ticket_id, name, attempt, error))
+            resend = desk.resend_unknown
+            desk.insist(lambda: sends.record_unknown(ticket_id, name, attempt, error, resend=resend))
             return outcome
 
 

@@ -130,6 +130,7 @@ def build_desk(parts: Parts, owner: str, activated_at: datetime, gates: ChannelG
         pipelines=frozenset(parts.settings.hubspot_pipelines),
         now=parts.now,
         gates=gates,
+        resend_unknown=parts.settings.unconfirmed_policy == "resend",
         horizon=read_horizon,
         observations=parts.observations,
         note_failed_send=note_failed_send,

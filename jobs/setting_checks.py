@@ -270,5 +270,6 @@ DiscordId = Annotated[str, pattern(r"[0-9]{1,20}", "must be digits only, as Disc
 ShortText = Annotated[str, pattern(r".{1,100}", "must be one line of at most 100 characters")]
 Minutes = Annotated[float, decimal(1 / 60, 1_440, "minutes from 0.017 (one second) to 1440")]
 Dollars = Annotated[float, decimal(0, 1_000_000, "US dollars such as 20 or 12.50, without a sign")]
+UnconfirmedPolicy = Annotated[Literal["hold", "resend"], choice("hold", "resend")]
 CloudTriage = Annotated[Literal["off", "masked", "full"], choice("off", "masked", "full")]
 LogLevel = Annotated[str, choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")]

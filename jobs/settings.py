@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from enum import Flag, auto
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
 
     discord_api_url: check.Url = "https://discord.com/api/v10"
     discord_ping: check.Ping = "here"
-    unconfirmed_policy: Annotated[Literal["hold"], check.choice("hold")] = "hold"
+    unconfirmed_policy: check.UnconfirmedPolicy = "hold"
 
     local_llm_model: check.ModelName = "llama3.2"
     local_llm_token: check.Token | None = Field(None, examples=["your-token"])

@@ -43,6 +43,7 @@ TABLES = (
         message_id varchar(50),
         place varchar(50),
         last_error varchar(100),
+        resent_at {time},
         notice_at {time})""",
     "CREATE UNIQUE INDEX deliveries_ticket_id_channel ON deliveries (ticket_id, channel)",
     """

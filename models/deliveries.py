@@ -29,6 +29,7 @@ class Delivery(BaseModel):
     message_id = CharField(max_length=50, null=True)
     place = CharField(max_length=50, null=True)
     last_error = CharField(max_length=100, null=True)
+    resent_at = UtcDateTimeField(null=True)
     notice_at = UtcDateTimeField(null=True)
 
     class Meta:

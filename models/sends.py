@@ -298,14 +298,22 @@ def record_refused(ticket_id: str, channel: str, attempt: int, error: str) -> bo
 
 
 @rerun_on_conflict
-def record_unknown(ticket_id: str, channel: str, attempt: int, error: str) -> bool:
-    """Nobody can tell whether it was sent, if ``attempt`` is still the current one (rule 6)."""
+def record_unknown(ticket_id: str, channel: str, attempt: int, error: str, *, resend: bool = False) -> bool:
+    """Nobody can tell whether it was sent, if ``attempt`` is still the current one (rule 6).
+
+    With ``resend`` (UNCONFIRMED_POLICY) the delivery's first doubt makes it resendable, once; the next holds.
+    """
     with transaction():
         lock_ticket(ticket_id)
-        doubted = Delivery.update(state=DeliveryState.UNCONFIRMED, last_error=error[:100]).where(
-            current(ticket_id, channel, attempt, [DeliveryState.SENDING])
-        )
-        return bool(doubted.execute())
+        doubted = current(ticket_id, channel, attempt, [DeliveryState.SENDING])
+        if resend:
+            once_more = Delivery.update(
+                state=DeliveryState.PENDING, resent_at=clock(), last_error=error[:100]
+            ).where(doubted & Delivery.resent_at.is_null())
+            if once_more.execute():
+                return True
+        held = Delivery.update(state=DeliveryState.UNCONFIRMED, last_error=error[:100]).where(doubted)
+        return bool(held.execute())
 
 
 @rerun_on_conflict

@@ -1,7 +1,7 @@
 """The path claim, read, triage, tell, settle on the real store, with every service faked."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -325,6 +325,21 @@ def test_a_search_opens_a_gone_ticket_and_it_is_told(path: Path) -> None:
     assert path.handle_missing().result is Result.RETRYING, "a new day of 404s begins"
     path.let_time_pass()
     assert path.handle().result is Result.NOTIFIED
+
+
+@pytest.mark.parametrize("first", [UNKNOWN_BUT_SHOWN, DIES_AFTER_SHOWING])
+def test_the_policy_resend_sends_a_card_in_doubt_once_more(path: Path, first: Answer) -> None:
+    path.settings["resend_unknown"] = True
+    path.channels[0].script = [first, UNKNOWN_BUT_SHOWN]
+    with suppress(ProcessDied):
+        path.handle()
+    results = []
+    while path.state() != "unconfirmed":
+        path.let_time_pass()
+        results.append(path.handle().result)
+    assert results[-1] is Result.HELD
+    assert set(results[:-1]) <= {Result.RETRYING}
+    assert path.shown() == [["1", "1"]]
 
 
 def test_a_send_in_doubt_is_held_even_where_hubspot_no_longer_knows_the_ticket(path: Path) -> None:

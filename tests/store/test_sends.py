@@ -211,3 +211,16 @@ def test_a_ticket_told_on_no_configured_channel_is_found_again_as_it_was(ledger:
     ledger.find("1")
     assert ledger.ticket("1").ticket_created_at == CREATED
     assert record_sent("404", "console", ONE, None, None) is None
+
+
+def test_a_doubt_is_resent_once_where_the_policy_says_so_and_held_then(ledger: Ledger) -> None:
+    taken = ledger.sending("1")
+    assert record_unknown("1", "console", 1, "timeout", resend=True)
+    assert not record_unknown("1", "console", 1, "timeout", resend=True)
+    assert ledger.delivery("1").state == DeliveryState.PENDING
+    assert conclude_claim(taken, ONE, -1, "timeout") is TicketState.RETRY
+    again = ledger.claim("1")
+    assert ledger.begin(again) == 2
+    assert record_unknown("1", "console", 2, "timeout", resend=True)
+    assert ledger.delivery("1").state == DeliveryState.UNCONFIRMED
+    assert conclude_claim(again, ONE, -1, "timeout") is TicketState.UNCONFIRMED

@@ -238,7 +238,7 @@ BAD_FORMS = [
     ("CUSTOMER_TIER_PROPERTY", ["tier", "deal.tier", "company.", "company.a b", "company.a.b"]),
     ("DISCORD_PING", ["everyone", "@role", "<@&1>"]),
     ("DISCORD_CHANNEL_ID", ["general", "https://discord.com/channels/1/2"]),
-    ("UNCONFIRMED_POLICY", ["resend"]),
+    ("UNCONFIRMED_POLICY", ["resent", "send"]),
     ("CLOUD_TRIAGE", ["yes"]),
     ("LOG_LEVEL", ["verbose", "10"]),
     ("GROQ_MODEL", ["a model"]),

@@ -114,6 +114,13 @@ def test_env_example_names_every_setting_with_its_default() -> None:
             assert (str(plain), stated) == (stated, written), name
 
 
+def test_env_example_marks_as_later_what_nothing_uses_yet() -> None:
+    marked = re.findall(r"^# \(later\) .+\n#?([A-Z_]+)=", EXAMPLE.read_text(), re.M)
+    code = "".join(path.read_text() for path in (EXAMPLE.parent / "jobs").rglob("*.py"))
+    used = set(re.findall(r"settings\.([a-z_]+)", code))
+    assert {name.lower() for name in marked} == set(Settings.model_fields) - used
+
+
 def test_env_example_as_it_is_misses_the_needed_and_with_every_line_open_is_valid() -> None:
     Path(".env").write_text(EXAMPLE.read_text())
     assert len(refusal_of({})) == 3

@@ -9,6 +9,7 @@ from jobs.sandbox.faults import (
     DROP_AFTER,
     DROP_BEFORE,
     ERROR_AFTER,
+    GLOBAL_429,
     HTML_429,
     TRUNCATED,
     DiscordFaults,
@@ -134,7 +135,7 @@ def test_rate_limits_are_kept_and_waited_out(bench: Bench) -> None:
     assert bench.discord.statuses[429] <= 4
 
 
-@pytest.mark.parametrize("fault", [Fault(429), HTML_429], ids=["429", "429 page"])
+@pytest.mark.parametrize("fault", [Fault(429), HTML_429, GLOBAL_429], ids=["429", "429 page", "global 429"])
 def test_a_429_is_certainly_not_sent(bench: Bench, fault: Fault) -> None:
     ids = bench.add(3)
     bench.discord.faults = DiscordFaults(fail_next=[fault, fault], retry_after_seconds=0.5)

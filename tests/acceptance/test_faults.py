@@ -45,6 +45,13 @@ def test_wrong_token(sqlite_bench: Bench) -> None:
     told_after(sqlite_bench)
 
 
+def test_a_scope_is_missing(sqlite_bench: Bench) -> None:
+    sqlite_bench.add()
+    sqlite_bench.hubspot.faults.fail_next = [403]
+    one_line(sqlite_bench.run("run-once"), 2, "HUBSPOT_ACCESS_TOKEN", "403", "crm.objects.contacts.read")
+    told_after(sqlite_bench)
+
+
 def test_a_storm_of_429(sqlite_bench: Bench) -> None:
     sqlite_bench.add()
     sqlite_bench.hubspot.faults.always_429 = True

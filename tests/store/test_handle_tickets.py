@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.handle_tickets import LONGEST_RETRY_SECONDS, handle_ticket
+from jobs.handle_tickets import CRASHES_BEFORE_MINIMAL, LONGEST_RETRY_SECONDS, handle_ticket
 from jobs.notify.outcome import NotSent, Sent
 from jobs.run_report import Result
 from jobs.verdict import Provider
@@ -294,6 +294,21 @@ def test_a_turn_ends_with_a_sent_card_and_else_when_the_ledger_knows(ledger: Led
 
     Path(ledger, channel).handle(insist=insist_and_look)
     assert seen[0] is (answer is not SENT)
+
+
+def test_a_ticket_that_broke_the_program_five_times_is_told_minimally_and_without_a_model(path: Path) -> None:
+    with connection():
+        path.ledger.edit("1", crashes=CRASHES_BEFORE_MINIMAL - 1)
+    path.triage.verdict = make_verdict(Provider.LOCAL)
+    taken = path.ledger.claim("1", "worker that dies", LEASE)
+    assert taken.crashes == CRASHES_BEFORE_MINIMAL - 1
+    path.let_time_pass()
+    handled = path.handle()
+    assert (handled.result, handled.provider) == (Result.NOTIFIED, Provider.RULES)
+    assert path.triage.asked == []
+    assert path.shown() == [["1"]]
+    ticket = path.ledger.ticket("1")
+    assert (ticket.state, ticket.provider, ticket.success) == ("notified", "rules", False)
 
 
 def test_a_message_id_too_long_for_the_ledger_loses_no_outcome(path: Path) -> None:

@@ -70,8 +70,8 @@ class JobRunner:
             self._remembered[name] = Remembered(now, result)
         try:
             record_run(name, seconds, result, self.next_run_at(name), runs)
-        except StoreError:
-            log.warning("job run not remembered", extra={"job": name})
+        except Exception:  # also of a table in a restore's hands: the thread must go on
+            log.warning("job run not remembered", exc_info=True, extra={"job": name})
 
 
 def attempted(name: str, work: Work) -> str:

@@ -4,7 +4,6 @@ import logging
 import re
 
 from models.counts import Event, count_event
-from models.errors import StoreError
 
 log = logging.getLogger("triage")
 
@@ -25,8 +24,8 @@ def named_setting(line: str) -> str:
 
 
 def note_event(event: Event, number: int = 1, of: str = "") -> None:
-    """Count an event for all workers; one that cannot be written now is not worth a failure."""
+    """Count an event for all workers; one that cannot be written now is not worth a failure. Never raises."""
     try:
         count_event(event, number, of)
-    except StoreError:
-        log.warning("event not counted", extra={"event": event.value})
+    except Exception:  # also where a restore has the table in its hands
+        log.warning("event not counted", exc_info=True, extra={"event": event.value})

@@ -10,8 +10,8 @@ from jobs.job_runner import JobRunner, Work
 from jobs.loop import Loop
 from jobs.observations import Observations
 from jobs.watchdog import Watchdog
-from models.counts import Event, recent_by_name
-from models.database import connection
+from models.counts import Event, HourlyCount, recent_by_name
+from models.database import connection, database
 from models.errors import StoreUnreachable
 from models.job_runs import GOOD_RESULT, JobRun, has_run_well_within, record_run
 from tests.store.conftest import Ledger
@@ -120,6 +120,30 @@ def test_a_loop_goes_on_after_every_fault_and_ends_when_told(
     assert loop.join(30)
     assert loop.is_well
     assert waits == [4, 5]
+
+
+def test_a_loop_outlives_tables_that_are_away(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a restore has it for a moment; neither the run nor the fault can be written down then."""
+    away = [HourlyCount._meta.table_name, JobRun._meta.table_name]
+    with connection():
+        for table in away:
+            database.execute_sql(f"ALTER TABLE {table} RENAME TO {table}_away")
+    monkeypatch.setattr("jobs.loop.FAULT_PAUSES", (0.01,))
+    stopping, passes = threading.Event(), [0]
+
+    def work() -> str | None:
+        passes[0] += 1
+        if passes[0] > 2:
+            stopping.set()
+        raise SettingsError("HUBSPOT_ACCESS_TOKEN: HubSpot refuses the token (401)")
+
+    loop = Loop("handle", work, lambda: None, runner=runner, stopping=stopping)
+    loop.start()
+    assert loop.join(30)
+    assert passes == [3]
+    with connection():
+        for table in away:
+            database.execute_sql(f"ALTER TABLE {table}_away RENAME TO {table}")
 
 
 def test_a_failing_loop_is_not_well(runner: JobRunner) -> None:

@@ -1,9 +1,11 @@
 """``worker``: the long-running process, live or in the sandbox."""
 
+import logging
 import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -29,7 +31,11 @@ from models.counts import Event
 from models.database import close_database
 from models.inbox import store_events
 
+log = logging.getLogger("triage")
+
 ARRIVAL_SECONDS = 5.0
+#: Past ``DRAIN_SECONDS``, for claims to be given back and the HTTP side to end; longer means that it hangs.
+LATE_SECONDS = 6.0
 SANDBOX_CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105
 SIMULATION = (
     "This is a simulation: HubSpot, the model and Discord run on 127.0.0.1, the ledger is sandbox.db,\n"
@@ -86,6 +92,7 @@ def work_with(settings: Settings, channels: Sequence[Channel], *, port: int) -> 
     start_logging(settings.log_level)
     try:
         with stop_on_signals() as stopping:
+            end_in_time(stopping, settings.drain_seconds + LATE_SECONDS)
             observations = CountedObservations()
             parts = build_parts(settings, channels, observations, stopping)
             with closing(parts):
@@ -162,6 +169,21 @@ def services_of(settings: Settings, channels: Sequence[Channel]) -> tuple[str, .
         "groq": settings.groq_api_key is not None and settings.cloud_triage != "off",
     }
     return ("hubspot", *(channel.name for channel in channels), *(name for name, on in models.items() if on))
+
+
+def end_in_time(stopping: threading.Event, seconds: float) -> None:
+    """End the process ``seconds`` after it was told to stop, also where its own end waits in vain.
+
+    A database that hangs keeps whoever asks it, closes no connection, and no limit of ours reaches it there.
+    """
+
+    def end() -> None:
+        stopping.wait()
+        time.sleep(seconds)
+        log.warning("the end hangs and is cut short; what was in hand follows when its lease is over")
+        os._exit(0)
+
+    threading.Thread(target=end, name="end", daemon=True).start()
 
 
 def end_despite_threads() -> None:

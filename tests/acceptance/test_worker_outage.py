@@ -1,5 +1,7 @@
 """PostgreSQL stops under load: webhooks are refused, nothing is sent, and everything follows."""
 
+import os
+import signal
 import tempfile
 import time
 import warnings
@@ -11,7 +13,7 @@ import pytest
 
 from tests.acceptance.conftest import Bench, Vendors
 from tests.acceptance.worker import Running, wait_until, worker
-from tests.conftest import renamed, with_server
+from tests.conftest import connect, renamed, with_server
 
 #: By hand with 60, for the issue's minute; the test's own need is longer than any pause of ours.
 OUTAGE_SECONDS = 12.0
@@ -82,3 +84,35 @@ def test_a_worker_waits_for_a_database_that_is_not_there_yet(outage_bench: Bench
         wait_until(running.is_ready)
         wait_until(lambda: bench.cards_of([ticket]) == [1])
         assert running.stop() == 0
+
+
+def sessions_of(bench: Bench) -> list[int]:
+    """The server's processes that serve the worker."""
+    session = connect(bench.env["DATABASE_URL"])
+    try:
+        with session.cursor() as asking:
+            asking.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+                "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+            return [pid for (pid,) in asking.fetchall()]
+    finally:
+        session.close()
+
+
+def test_a_worker_ends_in_time_though_its_database_hangs(outage_bench: Bench) -> None:
+    """Connections stay up and nothing answers: neither TCP nor a timeout of ours ends the wait."""
+    bench = outage_bench
+    with worker(bench, env={"DRAIN_SECONDS": "1"}) as running:
+        wait_until(lambda: "retention finished" in running.errors.read_text())
+        hung = sessions_of(bench)
+        try:
+            for process in hung:
+                os.kill(process, signal.SIGSTOP)
+            assert running.get("/health").json()["status"] == "degraded"
+            asked = time.monotonic()
+            assert running.stop() == 0
+            assert time.monotonic() - asked < 20
+        finally:
+            for process in hung:
+                os.kill(process, signal.SIGCONT)

@@ -62,9 +62,7 @@ class TimetableJobs:
                 at_once=overdue,
             ),
             Job("upkeep", self._run("upkeep", self.tidy), every_seconds=UPKEEP_SECONDS, at_once=False),
-            Job(
-                "alerts", self._run("alerts", lambda: self.alert(send, memory)), every_seconds=ALERTS_SECONDS
-            ),
+            Job("alerts", self._run("alerts", alert), every_seconds=ALERTS_SECONDS),
         ]
 
     def _run(self, name: str, work: Work) -> Callable[[], object]:

@@ -41,7 +41,7 @@ def poll_into(report: RunReport, parts: Parts, owner: str) -> None:
         parts.gateway,
         owner,
         lease_seconds=parts.settings.lease_seconds,
-        overlap=timedelta(seconds=parts.settings.poll_overlap_seconds),
+        overlap=parts.overlap,
         now=parts.now,
     )
     report.count_proposed(polled.found, polled.reopened)

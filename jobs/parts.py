@@ -44,7 +44,10 @@ class Watch:
 
 
 class Insistence:
-    """Repeats a ledger write until the store took it; the watchdog ends a process that waits in vain."""
+    """Repeats a ledger write until the store took it, or the process ends (rule 4).
+
+    ``run-once`` ends at its deadline; in the worker a ticket that waits so does not count as hanging.
+    """
 
     def __init__(self) -> None:
         self._waiting, self._lock = 0, threading.Lock()

@@ -35,7 +35,7 @@ def decode_url(url: bytes) -> bytes:
 
 
 def is_timely(timestamp: bytes, now_ms: int) -> bool:
-    """``timestamp`` in ms since the epoch: at most five minutes old, and not from the future."""
+    """``timestamp`` in ms since the epoch: at most five minutes old, and 30 s ahead of our clock."""
     if not timestamp.isdigit() or len(timestamp) > 15:
         return False
     return -MOST_AHEAD_MS <= now_ms - int(timestamp) <= MOST_AGE_MS

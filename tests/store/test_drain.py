@@ -1,3 +1,6 @@
+"""The drain: received events become tickets of the ledger, whatever single rows do."""
+
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -194,6 +197,19 @@ def test_a_row_that_fails_five_times_is_set_aside_and_shown(poison: str) -> None
     assert inbox_depth() == 0
     receive("1")
     assert drain_inbox() == Drained(moved=1, found=1)
+
+
+def test_a_row_that_is_set_aside_is_logged_with_its_reason(
+    poison: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    receive(poison)
+    with caplog.at_level(logging.WARNING, "triage"):
+        for _ in range(6):
+            drain_inbox()
+    (line,) = caplog.records
+    assert line.msg == "webhook event set aside"
+    told = vars(line)
+    assert (told["event_type"], told["object_id"], told["reason"]) == ("creation", poison, "IntegrityError")
 
 
 def test_a_row_that_heals_is_moved(poison: str) -> None:

@@ -66,10 +66,11 @@ class JobRunner:
             if last and last.result == result and now - last.at < every_seconds:
                 last.runs_since += 1
                 return
-            runs = 1 + (last.runs_since if last else 0)
+            since = last.runs_since if last else 0
+            failures = int(result != GOOD_RESULT) + (since if last and last.result != GOOD_RESULT else 0)
             self._remembered[name] = Remembered(now, result)
         try:
-            record_run(name, seconds, result, self.next_run_at(name), runs)
+            record_run(name, seconds, result, self.next_run_at(name), 1 + since, failures)
         except Exception:  # also of a table in a restore's hands: the thread must go on
             log.warning("job run not remembered", exc_info=True, extra={"job": name})
 

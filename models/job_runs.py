@@ -23,9 +23,13 @@ class JobRun(BaseModel):
 
 
 @rerun_on_conflict
-def record_run(name: str, seconds: float, result: str, next_run_at: datetime | None, runs: int = 1) -> None:
-    """A run, or ``runs`` of them, ended now; the last took ``seconds``. Several workers share a row."""
-    failures = int(result != GOOD_RESULT)
+def record_run(
+    name: str, seconds: float, result: str, next_run_at: datetime | None, runs: int = 1, failures: int = 0
+) -> None:
+    """``runs`` more have ended, ``failures`` of them badly; the last now, after ``seconds``, with ``result``.
+
+    Several workers share a row.
+    """
     values = {
         "last_started_at": clock(-seconds),
         "last_finished_at": clock(),

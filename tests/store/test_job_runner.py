@@ -91,6 +91,14 @@ def test_a_loops_passes_are_written_once_a_minute_and_all_counted(ledger: Ledger
     assert (row("drain").runs, row("drain").last_result) == (12, "fault")
 
 
+def test_each_failed_pass_of_a_loop_is_counted_also_after_it_heals(ledger: Ledger, seen: Seen) -> None:
+    runner = JobRunner(Watchdog(), seen, clock=lambda: 0.0)
+    for _ in range(10):
+        runner.run("drain", lambda: "fault", loop=True)
+    runner.run("drain", lambda: None, loop=True)
+    assert (row("drain").runs, row("drain").failures, row("drain").last_result) == (11, 10, GOOD_RESULT)
+
+
 def test_an_old_run_is_overdue(ledger: Ledger) -> None:
     assert not has_run_well_within("retention", timedelta(hours=24))
     record_run("retention", 2.0, GOOD_RESULT, None)

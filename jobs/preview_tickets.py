@@ -1,7 +1,7 @@
 """``run-once --dry-run``: the cards a run would send, with nothing recorded and nothing sent."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from jobs.errors import SettingsError, TriageError
 from jobs.hubspot.gateway import FoundTicket, HubSpotGateway
@@ -41,9 +41,8 @@ def preview_window(parts: Parts, *, ledger_exists: bool) -> tuple[datetime, date
             raise WrongPortal(cursors.wrong_portal_line(str(known.portal_id), account.portal_id))
         end = upper_bound(parts.gateway, parts.now)
         if known and known.activated_at:
-            overlap = timedelta(seconds=parts.settings.poll_overlap_seconds)
-            return cursors.read_cursor("poll").looked_until_at - overlap, end
-    return parts.settings.notify_since or end - timedelta(seconds=parts.settings.poll_overlap_seconds), end
+            return cursors.read_cursor("poll").looked_until_at - parts.overlap, end
+    return parts.settings.notify_since or end - parts.overlap, end
 
 
 def found_between(gateway: HubSpotGateway, start: datetime, end: datetime) -> list[FoundTicket]:

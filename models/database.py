@@ -142,6 +142,13 @@ def close_database() -> None:
 
 def open_postgres(url: str, pool_size: int) -> PostgresLedger:
     dsn = "postgresql://" + url.split("://", 1)[1]
+    try:
+        psycopg2.extensions.parse_dsn(dsn)
+    except psycopg2.ProgrammingError:
+        # Its text quotes the URL.
+        raise StoreRefused(
+            "DATABASE_URL: PostgreSQL does not know one of the options after the ?; correct it or leave it out"
+        ) from None
     # PgBouncer refuses session options, so a dead peer is noticed by TCP instead of by a server timeout.
     return PostgresLedger(
         dsn,

@@ -100,6 +100,13 @@ def test_a_refusal_is_told_from_an_outage_and_shows_no_password(new_postgres: Ca
     close_database()
 
 
+def test_an_option_that_libpq_does_not_know_is_named_as_such() -> None:
+    with pytest.raises(StoreRefused, match="options after the \\?") as refused:
+        open_database("postgresql://user:hush@127.0.0.1:1/triage?nonsense=1")
+    assert "hush" not in str(refused.value)
+    assert refused.value.permanent
+
+
 def test_a_server_that_may_forget_commits_is_refused(new_postgres: Callable[..., str]) -> None:
     url = new_postgres()
     name = url.partition("?")[0].rsplit("/", 1)[1]

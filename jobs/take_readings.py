@@ -9,7 +9,6 @@ from jobs.settings import Settings
 from models import health, schema, switches
 from models.counts import Event, recent_by_name, recent_events
 from models.database import read_clock
-from models.errors import SchemaBehind
 from models.health import Arrivals, InboxDepth, JobReading, MonthlyUse, Standing, Told
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -91,8 +90,7 @@ def take_readings(channels: Sequence[Channel], overlap_seconds: float) -> Readin
     started = time.monotonic()
     read_clock()
     latency_ms = (time.monotonic() - started) * 1000
-    if not schema.is_current():
-        raise SchemaBehind("DATABASE_URL: the database is not up to date; run: python main.py migrate deploy")
+    schema.require_current()
     return Readings(
         arrivals=health.read_arrivals(ARRIVAL_DAYS),
         latency_ms=latency_ms,

@@ -73,6 +73,7 @@ def ensure_migrated() -> list[str]:
 
 
 def require_current() -> None:
+    """Raise SchemaBehind with the command to run where any migration is pending; changes nothing."""
     pending = [found.name for found in migration_status() if found.applied_at is None]
     if pending:
         raise SchemaBehind(

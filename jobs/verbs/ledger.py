@@ -9,7 +9,6 @@ from jobs.settings import Need, load_settings
 from jobs.verbs.printing import plain_table, print_json, print_table, say
 from models import held, schema, stats
 from models.database import close_database, open_database
-from models.errors import SchemaBehind
 from models.held import Release
 from models.tickets import TicketState, list_tickets
 
@@ -126,8 +125,5 @@ def ledger() -> Iterator[None]:
 @contextmanager
 def migrated_ledger() -> Iterator[None]:
     with ledger():
-        if not schema.is_current():
-            raise SchemaBehind(
-                "DATABASE_URL: the database is not up to date; run: python main.py migrate deploy"
-            )
+        schema.require_current()
         yield

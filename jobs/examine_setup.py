@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from jobs.errors import SettingsError, TriageError
 from jobs.examine_services import examine_channels, examine_hubspot, examine_models, examine_webhook
@@ -11,7 +9,7 @@ from jobs.finding import Finding, fail, ok, warn
 from jobs.settings import Need, Settings, load_settings
 from jobs.triage.prompt import load_sop
 from models import cursors, schema
-from models.database import close_database, open_database, read_clock
+from models.database import close_database, may_exist, open_database, read_clock
 from models.errors import StoreError
 
 Examination = Callable[[Settings], Iterator[Finding]]
@@ -75,7 +73,7 @@ def examine_database_alone() -> Iterator[Finding]:
 
 
 def examine_database(settings: Settings) -> Iterator[Finding]:
-    if not ledger_exists(settings):
+    if not may_exist(settings.database_url.get_secret_value()):
         yield ok("database", "there is no file yet; the first run makes it")
         return
     open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
@@ -101,7 +99,7 @@ def examine_migrations() -> Finding:
 
 def known_portal(settings: Settings) -> str | None:
     """The ledger's portal; None also where the database cannot be read, which its own line tells."""
-    if not ledger_exists(settings):
+    if not may_exist(settings.database_url.get_secret_value()):
         return None
     try:
         open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
@@ -111,10 +109,3 @@ def known_portal(settings: Settings) -> str | None:
     finally:
         close_database()
     return known.portal_id if known else None
-
-
-def ledger_exists(settings: Settings) -> bool:
-    """False for a SQLite file that is not there: to look must not make it."""
-    url = settings.database_url.get_secret_value()
-    path = unquote(urlsplit(url).path.removeprefix("/"))
-    return not url.startswith("sqlite") or Path(path).exists()

@@ -163,21 +163,30 @@ def open_postgres(url: str, pool_size: int) -> PostgresLedger:
 
 
 def open_sqlite(url: str, pool_size: int) -> SqliteLedger:
-    path = unquote(urlsplit(url).path.removeprefix("/"))
-    folder = Path(path).resolve().parent
+    path = sqlite_path(url)
+    folder = path.resolve().parent
     if not folder.is_dir():
         raise StoreRefused(
             f"DATABASE_URL: the folder {folder} does not exist; create it or name another file"
         )
     pragmas = {"journal_mode": "wal", "synchronous": "full", "busy_timeout": 10_000}
     return SqliteLedger(
-        path,
+        str(path),
         max_connections=pool_size,
         timeout=POOL_WAIT_SECONDS,
         autoconnect=False,
         pragmas=pragmas,
         check_same_thread=False,
     )
+
+
+def sqlite_path(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path.removeprefix("/")))
+
+
+def may_exist(url: str) -> bool:
+    """False for a SQLite file that is not there: to open it would make it. Connects to nothing."""
+    return not url.startswith("sqlite") or sqlite_path(url).exists()
 
 
 def on_postgres() -> bool:

@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from jobs.logs import start_logging
 from jobs.notify.channel import Channel
@@ -24,7 +23,7 @@ from jobs.usage_meter import UsageMeter
 from jobs.verbs.printing import plain_table, print_json, print_table, remark, say
 from jobs.wiring import build_channels, build_gateway, build_triager
 from models import schema
-from models.database import close_database, open_database
+from models.database import close_database, may_exist, open_database
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,7 +93,7 @@ def preview_with(settings: Settings, *, as_json: bool) -> int:
     """``--dry-run``: an existing ledger is read to leave out what was told, and never written or made."""
     start_logging(log_level_of(settings))
     url = settings.database_url.get_secret_value()
-    present = ledger_file_exists(url)
+    present = may_exist(url)
     if present:
         open_database(url, settings.db_pool_size)
     try:
@@ -119,10 +118,6 @@ def build_parts(settings: Settings, channels: Sequence[Channel], stopping: threa
         channels=channels,
         stopping=stopping,
     )
-
-
-def ledger_file_exists(url: str) -> bool:
-    return not url.startswith("sqlite") or Path(unquote(urlsplit(url).path.removeprefix("/"))).exists()
 
 
 def log_level_of(settings: Settings) -> str:

@@ -1,3 +1,5 @@
+"""How the store is reached, on both databases: times, durability, refusals, and connections that die."""
+
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -10,6 +12,7 @@ from models.database import (
     connection,
     database,
     is_surely_alive,
+    may_exist,
     open_database,
     read_clock,
     rerun_on_conflict,
@@ -156,6 +159,17 @@ def test_a_lock_that_is_not_had_in_time_is_a_conflict_to_run_again(new_postgres:
     assert (count_rows(), len(tries)) == (0, 2)
     session.close()
     close_database()
+
+
+def test_only_a_sqlite_file_that_is_not_there_is_known_to_be_missing(tmp_path: Path) -> None:
+    url = f"sqlite:////{tmp_path}/a%20name.db"
+    assert not may_exist(url)
+    assert not list(tmp_path.iterdir())
+    open_database(url)
+    assert may_exist(url)
+    close_database()
+    assert [one.name for one in tmp_path.glob("*.db")] == ["a name.db"]
+    assert may_exist("postgresql://nobody@127.0.0.1:1/none")
 
 
 def test_a_folder_that_is_missing_and_a_file_that_is_no_database_are_refused(tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ class Observations:
     def webhook_dropped(self, number: int = 1) -> None:
         """Webhook events of kinds that are not ours."""
 
-    def signature_refused(self) -> None:
-        """A webhook call whose signature or token does not hold."""
+    def signature_refused(self, number: int = 1) -> None:
+        """Webhook calls whose signature or token does not hold."""
 
     def hubspot_answered(self, status: int) -> None:
         """The status of one answer of HubSpot's; give it to HubSpotClient as ``on_answer``."""

@@ -142,8 +142,7 @@ def receiver_parts(worker: Worker, observations: CountedObservations) -> Receive
     secret = settings.hubspot_client_secret
 
     def note_refused(number: int) -> None:
-        for _ in range(number):
-            observations.signature_refused()
+        observations.signature_refused(number)
         note_event(Event.WEBHOOK_REFUSED, number)
 
     return ReceiverParts(

@@ -102,8 +102,8 @@ class CountedObservations(Observations):
     def webhook_dropped(self, number: int = 1) -> None:
         self._dropped.inc(number)
 
-    def signature_refused(self) -> None:
-        self._refused.inc()
+    def signature_refused(self, number: int = 1) -> None:
+        self._refused.inc(number)
 
     def hubspot_answered(self, status: int) -> None:
         self._hubspot.labels(str(status)).inc()

@@ -108,15 +108,23 @@ def preview_with(settings: Settings, *, as_json: bool) -> int:
     return show_report(report, as_json=as_json)
 
 
-def build_parts(settings: Settings, channels: Sequence[Channel], stopping: threading.Event) -> Parts:
-    meter = UsageMeter(Observations())
+def build_parts(
+    settings: Settings,
+    channels: Sequence[Channel],
+    stopping: threading.Event,
+    observations: Observations | None = None,
+) -> Parts:
+    """Without ``observations`` nothing is noted."""
+    noted = observations or Observations()
+    meter = UsageMeter(noted)
     return Parts(
         settings=settings,
-        gateway=build_gateway(settings),
+        gateway=build_gateway(settings, noted.hubspot_answered),
         triager=build_triager(settings, meter),
         flush_usage=meter.flush,
         channels=channels,
         stopping=stopping,
+        observations=noted,
     )
 
 

@@ -17,15 +17,14 @@ from jobs.notify.console import ConsoleChannel
 from jobs.parts import Parts
 from jobs.settings import Need, Settings, load_settings
 from jobs.take_readings import limits_of, take_readings
-from jobs.usage_meter import UsageMeter
 from jobs.verbs.printing import remark, say
-from jobs.verbs.run import stop_on_signals
+from jobs.verbs.run import build_parts, stop_on_signals
 from jobs.web.app import build_app
 from jobs.web.health import HealthSource, health_routes
 from jobs.web.metrics import CountedObservations, metrics_routes
 from jobs.web.receiver import Receiver, ReceiverParts
 from jobs.web.server import WebServer
-from jobs.wiring import build_channels, build_gateway, build_triager
+from jobs.wiring import build_channels
 from jobs.worker import Worker
 from models.counts import Event
 from models.database import close_database
@@ -94,7 +93,7 @@ def work_with(settings: Settings, channels: Sequence[Channel], *, port: int) -> 
         with stop_on_signals() as stopping:
             end_in_time(stopping, settings.drain_seconds + LATE_SECONDS)
             observations = CountedObservations()
-            parts = build_parts(settings, channels, observations, stopping)
+            parts = build_parts(settings, channels, stopping, observations)
             with closing(parts):
                 worker = Worker(parts)
                 worker.run(build_web(worker, observations, port))
@@ -102,24 +101,6 @@ def work_with(settings: Settings, channels: Sequence[Channel], *, port: int) -> 
         close_database()
     end_despite_threads()
     return 0
-
-
-def build_parts(
-    settings: Settings,
-    channels: Sequence[Channel],
-    observations: CountedObservations,
-    stopping: threading.Event,
-) -> Parts:
-    meter = UsageMeter(observations)
-    return Parts(
-        settings=settings,
-        gateway=build_gateway(settings, observations.hubspot_answered),
-        triager=build_triager(settings, meter),
-        flush_usage=meter.flush,
-        channels=channels,
-        stopping=stopping,
-        observations=observations,
-    )
 
 
 def build_web(worker: Worker, observations: CountedObservations, port: int) -> WebServer:

@@ -50,6 +50,7 @@ class GroupCommitter:
         self.waiting: deque[Waiting] = deque()
         self.waiting_rows = 0
         self.at_work = 0
+        self.asides = 0
         self.is_failing = False
         self.jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
@@ -60,8 +61,8 @@ class GroupCommitter:
             threading.Thread(target=self.run_jobs, name="webhook-commits", daemon=True).start()
 
     async def close(self) -> None:
-        """Commit what waits, then end the threads; whoever is in a hurry cancels this."""
-        while self.waiting or self.at_work:
+        """Commit what waits and do what was put aside, then end the threads; a hurry cancels this."""
+        while self.waiting or self.at_work or self.asides:
             await asyncio.sleep(0.01)
         for _ in range(COMMITS_AT_ONCE):
             self.jobs.put(None)
@@ -112,7 +113,17 @@ class GroupCommitter:
 
     def run_aside(self, job: Callable[[], None]) -> None:
         """Let a thread do something else between two commits."""
-        self.jobs.put(job)
+        self.asides += 1
+        self.jobs.put(partial(self.do_aside, job))
+
+    def do_aside(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        finally:
+            self.loop.call_soon_threadsafe(self.end_aside)
+
+    def end_aside(self) -> None:
+        self.asides -= 1
 
     def run_jobs(self) -> None:
         while (job := self.jobs.get()) is not None:

@@ -160,6 +160,16 @@ def test_refusals_are_counted_and_logged_with_their_source_alone(
     assert not any(secret in everything for secret in ("guessed", "hidden", "Words", *TOKENS, SECRET))
 
 
+def test_the_last_refusals_are_counted_before_it_ends(world: World) -> None:
+    def count(number: int) -> None:
+        time.sleep(0.3)
+        world.refused.append(number)
+
+    with serving(world.parts(on_refused=count)) as one:
+        assert post(one.port, TICKET, {}).status == 401
+    assert world.refused == [1]
+
+
 @pytest.mark.parametrize(
     ("sent", "status", "error"),
     [

@@ -16,7 +16,7 @@ from jobs.hubspot.signature import sign_v2
 from jobs.web import body as body_module
 from jobs.web import bounds, group_commit, refusals
 from jobs.web.body import MOST_BYTES
-from jobs.web.receiver import PATH
+from jobs.web.receiver import PATH, Receiver
 from jobs.web.server import WebServer
 from models.errors import StoreUnreachable
 from tests.unit.web import (
@@ -31,7 +31,9 @@ from tests.unit.web import (
     read_reply,
     request,
     serving,
+    serving_one,
     signed,
+    wait_until,
 )
 
 BODY = json.dumps(TICKET).encode()
@@ -146,13 +148,14 @@ def test_refusals_are_counted_and_logged_with_their_source_alone(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("triage"), "propagate", True)
+    monkeypatch.setattr(refusals, "PERIOD_SECONDS", 60.0)  # all of it within one
     headers = {"X-Webhook-Token": "guessed", "X-Forwarded-For": "9.9.9.9, 203.0.113.7"}
     with caplog.at_level(logging.WARNING, "triage"), serving(world.parts()) as one:
         for _ in range(30):
             assert post(one.port, TICKET, headers, path=PATH + "?key=hidden").status == 401
-    assert sum(world.refused) == 30
+    assert world.refused == [30]
     lines = [record for record in caplog.records if record.msg == "webhook refused"]
-    assert 1 <= len(lines) < 30
+    assert len(lines) == refusals.MOST_LINES_A_PERIOD
     told = vars(lines[0])
     assert (told["source"], told["forwarded_for"]) == ("127.0.0.1", "203.0.113.7")
     assert told["reason"] == "wrong token"
@@ -242,16 +245,18 @@ def test_a_store_that_is_away_is_a_503_and_works_again_afterwards(port: int, wor
 
 
 def test_one_requests_rows_that_cannot_be_stored_do_not_cost_the_others_theirs(world: World) -> None:
-    begun, go_on = threading.Event(), threading.Event()
+    begun, go_on, in_hand = threading.Event(), threading.Event(), list[Any]()
 
     def store(events: Any) -> int:
+        in_hand.extend(events)
         begun.set()
-        go_on.wait(10)
+        go_on.wait(30)
         if any(one.object_id == "13" for one in events):
             raise ValueError
         return world.store(events)
 
-    with serving(world.parts(store=store)) as one:
+    receiver = Receiver(world.parts(store=store))
+    with serving_one(receiver) as one:
         statuses: dict[int, int] = {}
 
         def send(number: int) -> None:
@@ -262,7 +267,7 @@ def test_one_requests_rows_that_cannot_be_stored_do_not_cost_the_others_theirs(w
         assert begun.wait(10)
         for thread in threads[1:]:
             thread.start()
-        time.sleep(0.3)
+        wait_until(lambda: len(in_hand) + receiver.committer.waiting_rows == 6)
         go_on.set()
         for thread in threads:
             thread.join()
@@ -284,9 +289,7 @@ def test_a_store_that_does_not_answer_is_a_503_in_hubspots_time(
         at_once = range(1, group_commit.COMMITS_AT_ONCE + 1)
         assert {post(one.port, [event(number)]).status for number in (*at_once, 10)} == {503}
         go_on.set()
-        deadline = time.monotonic() + 10
-        while len(world.stored) < len(at_once) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: len(world.stored) == len(at_once))
         assert post(one.port, [event(20)]).status == 200
     assert sorted(world.stored) == [*map(str, at_once), "20"]  # 10 was given up before its turn
 
@@ -304,17 +307,17 @@ def test_a_body_that_does_not_come_is_given_up(port: int, monkeypatch: pytest.Mo
     assert (reply.status, reply.error()) == (408, "request_timeout")
 
 
-def test_large_bodies_are_read_a_few_at_a_time(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_bodies_are_read_a_few_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body_module, "MOST_LARGE", 1)
-    large = request(BODY + b" " * 500_000, TOKEN)
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
+    large, receiver = request(BODY + b" " * 500_000, TOKEN), Receiver(world.parts())
+    with serving_one(receiver) as one, socket.create_connection(("127.0.0.1", one.port), timeout=20) as slow:
         slow.sendall(large[:400_000])
-        time.sleep(0.3)
-        assert exchange(port, large).error() == "service_unavailable"
-        assert post(port, TICKET).status == 200
+        wait_until(lambda: receiver.bodies.large)
+        assert exchange(one.port, large).error() == "service_unavailable"
+        assert post(one.port, TICKET).status == 200
         slow.sendall(large[400_000:])
         assert read_reply(slow).status == 200
-    assert exchange(port, large).status == 200
+        assert exchange(one.port, large).status == 200
 
 
 def test_a_head_that_does_not_come_is_given_up(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,11 +326,15 @@ def test_a_head_that_does_not_come_is_given_up(port: int, monkeypatch: pytest.Mo
         assert exchange(port, started).error() == "request_timeout"
 
 
-def test_beyond_the_most_connections_the_next_is_told_so(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_most_connections_the_next_is_told_so(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bounds, "MOST_CONNECTIONS", 1)
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as first:
-        time.sleep(0.2)
-        assert exchange(port, b"").error() == "service_unavailable"
+    assert server.server is not None
+    connections = server.server.server_state.connections
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as first:
+        wait_until(lambda: connections)
+        assert exchange(server.port, b"").error() == "service_unavailable"
         first.sendall(request(BODY, TOKEN))
         assert read_reply(first).status == 200
 

@@ -3,7 +3,7 @@
 import json
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,9 +76,22 @@ class Reply:
         return str(answer["error"])
 
 
+def wait_until(happened: Callable[[], object], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.005)
+
+
 @contextmanager
 def serving(parts: ReceiverParts, routes: Sequence[Any] = ()) -> Iterator[WebServer]:
-    server = WebServer(build_app(routes, Receiver(parts)), 0, "127.0.0.1")
+    with serving_one(Receiver(parts), routes) as server:
+        yield server
+
+
+@contextmanager
+def serving_one(receiver: Receiver, routes: Sequence[Any] = ()) -> Iterator[WebServer]:
+    server = WebServer(build_app(routes, receiver), 0, "127.0.0.1")
     server.start()
     try:
         yield server

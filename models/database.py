@@ -147,7 +147,7 @@ def open_postgres(url: str, pool_size: int) -> PostgresLedger:
     except psycopg2.ProgrammingError:
         # Its text quotes the URL.
         raise StoreRefused(
-            "DATABASE_URL: PostgreSQL does not know one of the options after the ?; correct it or leave it out"
+            "DATABASE_URL: PostgreSQL does not know an option after the ?; correct it or leave it out"
         ) from None
     # PgBouncer refuses session options, so a dead peer is noticed by TCP instead of by a server timeout.
     return PostgresLedger(

@@ -1,0 +1,249 @@
+"""``python -m tests.benchmarks.worker [--quick]``: the worker at rest, and from a webhook to its card.
+
+The worker is a process of its own on PostgreSQL, with the settings as shipped; the vendors answer at once, in
+this process; the signed webhooks of the storm come from a third one. Exits 1 where a limit is passed.
+"""
+
+import multiprocessing
+import os
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from socket import IPPROTO_TCP, TCP_NODELAY, create_connection
+
+from jobs.sandbox.discord import SimulatedDiscord
+from jobs.sandbox.groq import SimulatedGroq
+from jobs.sandbox.hubspot import SimulatedHubSpot
+from jobs.sandbox.ollama import SimulatedOllama
+from jobs.sandbox.serving import Outcome, Request
+from tests.acceptance.conftest import Bench, Vendors
+from tests.acceptance.worker import Running, wait_until, worker
+from tests.benchmarks.machine import machine, new_postgres
+from tests.benchmarks.webhook_load import PUBLIC_URL, SECRET, build_request, require_answer, send_all
+from tests.conftest import connect
+
+PORTAL_ID = 62515  #: what webhook_load's events say
+IDLE_MB, GROWTH_MB, CLAIM_MS, P50_MS, P99_MS, LEAST_PER_SECOND = 100, 15, 200, 50, 200, 200
+SETTLE_SECONDS = 10.0  #: the first poll, sweep, retention and alarms are over
+CONNECTIONS, STORM, ROUNDS, GROWTH_BATCH = 20, 500, 3, 4
+PER_SECOND, PACED = 5, 200
+NUMBER = re.compile(rb"Question (\d+)")
+
+
+class Seen:
+    """When each ticket's number came first in a request (seconds of ``perf_counter``)."""
+
+    def __init__(self) -> None:
+        self.at: dict[int, float] = {}
+
+    def note(self, request: Request) -> None:
+        now, found = time.perf_counter(), NUMBER.search(request.body)
+        if found:
+            self.at.setdefault(int(found[1]), now)
+
+
+class NotingOllama(SimulatedOllama):
+    def __init__(self, seen: Seen) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def answer(self, request: Request) -> Outcome:
+        self.seen.note(request)
+        return super().answer(request)
+
+
+class NotingDiscord(SimulatedDiscord):
+    def __init__(self, seen: Seen) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def answer(self, request: Request) -> Outcome:
+        self.seen.note(request)
+        return super().answer(request)
+
+
+@dataclass
+class World:
+    """A worker, its vendors, and when they saw each ticket: the model first, which is after its claim."""
+
+    hubspot: SimulatedHubSpot
+    url: str
+    running: Running
+    asked: Seen
+    told: Seen
+    _ids: Iterator[int] = field(default_factory=lambda: count(30_000_000_000))
+
+    def new_tickets(self, number: int) -> list[int]:
+        """With ids that follow each other, and too new for a search to show them."""
+        ids = [next(self._ids) for _ in range(number)]
+        for one in ids:
+            person = self.hubspot.add_contact(firstname="Ada")
+            company = self.hubspot.add_company(name="Engines")
+            subject, body = f"Question {one}", "How do I export a report? It was there last week."
+            self.hubspot.add_ticket(subject, body, ticket_id=str(one), contact=person, company=company)
+        return ids
+
+    def wait_for_cards(self, ids: Sequence[int]) -> None:
+        wait_until(lambda: ids[-1] in self.told.at and all(one in self.told.at for one in ids))
+
+    @property
+    def megabytes(self) -> float:
+        pages = int(Path(f"/proc/{self.running.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1_048_576
+
+    @property
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.running.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """A worker on a new database, at rest."""
+    asked, told = Seen(), Seen()
+    with (
+        new_postgres() as url,
+        SimulatedHubSpot(portal_id=PORTAL_ID) as hubspot,
+        NotingOllama(asked) as ollama,
+        NotingDiscord(told) as discord,
+        SimulatedGroq() as groq,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        hubspot.faults.index_lag_seconds = 3600.0
+        vendors = Vendors(hubspot, ollama, discord, groq)
+        bench = Bench(Path(folder), vendors, {"DATABASE_URL": url, **vendors.settings})
+        settings = {"PUBLIC_URL": PUBLIC_URL, "HUBSPOT_CLIENT_SECRET": SECRET, "POLL_INTERVAL_SECONDS": "30"}
+        with worker(bench, env=settings) as running:
+            time.sleep(SETTLE_SECONDS)
+            yield World(hubspot, url, running, asked, told)
+            assert running.stop() == 0
+
+
+def transactions(url: str) -> int:
+    """Committed and rolled back ones of the database; nearly all are single statements."""
+    session = connect(url)
+    cursor = session.cursor()
+    cursor.execute(
+        "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    )
+    (number,) = cursor.fetchone() or (0,)
+    session.close()
+    return int(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Megabytes at the start and the end, then CPU seconds an hour, statements and requests a minute."""
+
+    started_mb: float
+    mb: float
+    cpu_an_hour: float
+    statements: float
+    requests: float
+
+
+def idle(one: World, seconds: float) -> Idle:
+    def read() -> tuple[float, float, float]:
+        return one.cpu_seconds, transactions(one.url), sum(one.hubspot.requests.values())
+
+    started_mb, before = one.megabytes, read()
+    time.sleep(seconds)
+    cpu, statements, requests = (now - then for now, then in zip(read(), before, strict=True))
+    minutes = seconds / 60
+    return Idle(started_mb, one.megabytes, cpu * 3600 / seconds, statements / minutes, requests / minutes)
+
+
+def storm(port: int, first_id: int, batch: int) -> float:
+    """500 webhooks, each on a connection that is free; when the first began (``perf_counter``)."""
+    last_id = first_id + STORM * batch
+    ready = [build_request(one, batch) for one in range(first_id, last_id, batch)]
+    started = time.perf_counter()
+    send_all(port, CONNECTIONS, iter(ready), b"200")
+    return started
+
+
+def send_storm(one: World, sender: ProcessPoolExecutor, batch: int = 1) -> tuple[float, float]:
+    """Tickets a second until the last card, and CPU ms of the worker for each."""
+    ids, cpu = one.new_tickets(STORM * batch), one.cpu_seconds
+    # The clock is the machine's: both processes read the same.
+    started = sender.submit(storm, one.running.port, ids[0], batch).result()
+    one.wait_for_cards(ids)
+    seconds = max(one.told.at[ticket] for ticket in ids) - started
+    return len(ids) / seconds, (one.cpu_seconds - cpu) * 1000 / len(ids)
+
+
+def pace(one: World, number: int) -> tuple[list[float], list[float]]:
+    """Milliseconds from a webhook's first byte to its card, and to the model's question, both sorted."""
+    ids = one.new_tickets(number)
+    connection = create_connection(("127.0.0.1", one.running.port))
+    connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+    sent_at: dict[int, float] = {}
+    for ticket in ids:
+        request = build_request(ticket, 1)
+        sent_at[ticket] = time.perf_counter()
+        connection.sendall(request)
+        require_answer(connection, b"200")
+        time.sleep(max(0.0, sent_at[ticket] + 1 / PER_SECOND - time.perf_counter()))
+    one.wait_for_cards(ids)
+    connection.close()
+    to_card = sorted((one.told.at[ticket] - sent_at[ticket]) * 1000 for ticket in ids)
+    return to_card, sorted((one.asked.at[ticket] - sent_at[ticket]) * 1000 for ticket in ids)
+
+
+def percentile(ordered: Sequence[float], part: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+def report_rest_and_growth(sender: ProcessPoolExecutor, seconds: float) -> bool:
+    with world() as one:
+        rest = idle(one, seconds)
+        print(
+            f"at rest for {seconds:.0f} s: {rest.started_mb:.1f} MB, then {rest.mb:.1f} (most {IDLE_MB}), "
+            f"CPU {rest.cpu_an_hour:.0f} s an hour, {rest.statements:.0f} database transactions and "
+            f"{rest.requests:.1f} HubSpot requests a minute"
+        )
+        send_storm(one, sender, GROWTH_BATCH)
+        growth = one.megabytes - rest.mb
+        print(f"after {STORM * GROWTH_BATCH} tickets: {growth:+.1f} MB (most {GROWTH_MB})")
+    return rest.mb <= IDLE_MB and growth <= GROWTH_MB
+
+
+def report_speed(sender: ProcessPoolExecutor, paced: int) -> bool:
+    with world() as one:
+        pace(one, 10)  # what is imported with the first ticket
+        to_card, to_model = pace(one, paced)
+        storms = [send_storm(one, sender) for _ in range(ROUNDS)]
+    p50, p99, claimed = percentile(to_card, 0.5), percentile(to_card, 0.99), percentile(to_model, 0.99)
+    print(
+        f"{paced} webhooks, {PER_SECOND} a second: card p50 {p50:.0f} ms (most {P50_MS}), p99 {p99:.0f} "
+        f"(most {P99_MS}), worst {to_card[-1]:.0f}; claimed and the model asked p50 "
+        f"{percentile(to_model, 0.5):.0f} ms, p99 {claimed:.0f} (most {CLAIM_MS})"
+    )
+    per_second, cpu_ms = (statistics.median(figures) for figures in zip(*storms, strict=True))
+    print(
+        f"{STORM} webhooks on {CONNECTIONS} connections: {per_second:.0f} tickets/s until the last card "
+        f"(least {LEAST_PER_SECOND}), median of {', '.join(f'{rate:.0f}' for rate, _ in storms)}; "
+        f"CPU {cpu_ms:.2f} ms a ticket"
+    )
+    return p50 <= P50_MS and p99 <= P99_MS and claimed <= CLAIM_MS and per_second >= LEAST_PER_SECOND
+
+
+def main(*options: str) -> int:
+    quick = "--quick" in options
+    print(machine())
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as sender:
+        within = report_rest_and_growth(sender, 20 if quick else 120)
+        fast = report_speed(sender, 25 if quick else PACED)
+    return 0 if within and fast else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

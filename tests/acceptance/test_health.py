@@ -80,7 +80,8 @@ def test_doctor_finds_nothing_wrong_and_changes_nothing(bench: Bench) -> None:
     assert set(levels(done).values()) == {"ok"}
     assert bench.discord.messages == []
     assert bench.hubspot.write_attempts == []
-    assert bench.states() == {} if "postgres" in bench.env["DATABASE_URL"] else True
+    if "postgres" in bench.env["DATABASE_URL"]:  # to ask SQLite would make the file
+        assert bench.states() == {}
     bench.run("migrate")
     assert "all applied" in line_of(bench.run("doctor", "--json"), "migrations")
 

@@ -32,7 +32,7 @@ from models.tickets import ProcessedTicket, SkipReason, Source, TicketState
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 HOURS = 72.0
 OVERLAP = timedelta(minutes=15)
-CLOSE = timedelta(seconds=5)
+CLOSE = timedelta(minutes=1)  # a machine may be busy
 
 
 class Portal(SimulatedHubSpot):

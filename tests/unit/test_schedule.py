@@ -18,10 +18,11 @@ def wait_for(count: "list[float]", number: int) -> None:
 
 def test_a_job_runs_at_once_and_again_at_its_interval() -> None:
     runs: list[float] = []
-    timetable = Timetable([Job("poll", lambda: runs.append(time.monotonic()), every_seconds=0.2)])
+    timetable = Timetable([Job("poll", lambda: runs.append(time.monotonic()), every_seconds=1.0)])
     timetable.start()
-    wait_for(runs, 3)
+    wait_for(runs, 2)
     timetable.stop()
+    # The first may be late on a busy machine, and the second never early.
     assert runs[1] - runs[0] > 0.05
 
 

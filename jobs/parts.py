@@ -49,8 +49,8 @@ class Insistence:
     ``run-once`` ends at its deadline; in the worker a ticket that waits so does not count as hanging.
     """
 
-    def __init__(self) -> None:
-        self._waiting, self._lock = 0, threading.Lock()
+    def __init__(self, sleep: Callable[[float], object] = time.sleep) -> None:
+        self._waiting, self._lock, self._sleep = 0, threading.Lock(), sleep
 
     @property
     def waits(self) -> bool:
@@ -65,16 +65,16 @@ class Insistence:
         with self._lock:
             self._waiting += 1
         try:
-            return repeated(work)
+            return repeated(work, self._sleep)
         finally:
             with self._lock:
                 self._waiting -= 1
 
 
-def repeated(work: Callable[[], R]) -> R:
+def repeated(work: Callable[[], R], sleep: Callable[[float], object]) -> R:
     pause = 0.2
     while True:
-        time.sleep(pause)
+        sleep(pause)
         pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
         try:
             return work()

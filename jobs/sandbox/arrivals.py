@@ -14,7 +14,8 @@ from itertools import count, cycle
 from urllib.parse import urlsplit
 
 from jobs.sandbox.hubspot import SANDBOX_PORTAL_ID, SimulatedHubSpot
-from jobs.sandbox.tickets import SandboxTicket, built_in_tickets
+from jobs.sandbox.tickets import built_in_tickets
+from jobs.sandbox.world import add_ticket
 
 WEBHOOK_PATH = "/webhook/hubspot"
 CALL_SECONDS = 5.0
@@ -48,22 +49,8 @@ def arrive(
 ) -> None:
     texts, event_ids = cycle(built_in_tickets()), count(1)
     while not over.wait(every_seconds):
-        ticket_id = add_like(hubspot, next(texts))
+        ticket_id = add_ticket(hubspot, next(texts))
         call_webhook(subscription, [creation_event(ticket_id, next(event_ids))])
-
-
-def add_like(hubspot: SimulatedHubSpot, ticket: SandboxTicket) -> str:
-    """A new ticket with the text of a built-in one; its customer is attached as HubSpot does."""
-    first, _, last = (ticket.customer or "").rpartition(" ")
-    return hubspot.add_ticket(
-        ticket.subject,
-        ticket.body,
-        contact=hubspot.add_contact(firstname=first, lastname=last) if last else None,
-        company=hubspot.add_company(name=ticket.company, customer_tier=ticket.tier)
-        if ticket.company
-        else None,
-        product_area=ticket.product_area,
-    )
 
 
 def creation_event(ticket_id: str, event_id: int, occurred_ms: int | None = None) -> dict[str, object]:

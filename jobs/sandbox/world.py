@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from jobs.sandbox.discord import SimulatedDiscord
@@ -60,19 +61,28 @@ def sandbox_world(
 def fill(hubspot: SimulatedHubSpot, tickets: Iterable[SandboxTicket]) -> None:
     """Adds the tickets, each with its customer and company where it names them."""
     for ticket in tickets:
-        first, _, last = (ticket.customer or "").rpartition(" ")
-        named = ticket.customer or ticket.email
-        hubspot.add_ticket(
-            ticket.subject,
-            ticket.body,
-            ticket_id=ticket.ticket_id,
-            created_at=ticket.created_at,
-            contact=hubspot.add_contact(firstname=first, lastname=last, email=ticket.email)
-            if named
-            else None,
-            company=_add_company(hubspot, ticket) if ticket.company else None,
-            product_area=ticket.product_area,
-        )
+        add_ticket(hubspot, ticket, ticket_id=ticket.ticket_id, created_at=ticket.created_at)
+
+
+def add_ticket(
+    hubspot: SimulatedHubSpot,
+    ticket: SandboxTicket,
+    *,
+    ticket_id: str | None = None,
+    created_at: datetime | None = None,
+) -> str:
+    """One with the text, customer and company of ``ticket``; its id. A new one unless told otherwise."""
+    first, _, last = (ticket.customer or "").rpartition(" ")
+    named = ticket.customer or ticket.email
+    return hubspot.add_ticket(
+        ticket.subject,
+        ticket.body,
+        ticket_id=ticket_id,
+        created_at=created_at,
+        contact=hubspot.add_contact(firstname=first, lastname=last, email=ticket.email) if named else None,
+        company=_add_company(hubspot, ticket) if ticket.company else None,
+        product_area=ticket.product_area,
+    )
 
 
 def _add_company(hubspot: SimulatedHubSpot, ticket: SandboxTicket) -> str:

@@ -1,8 +1,14 @@
-import json
+"""The sandbox as a newcomer runs it: no account, no setting, and nothing leaves the machine."""
 
+import json
+import re
+import signal
+
+import httpx
 import pytest
 
-from tests.acceptance.conftest import SHARED, Bench
+from tests.acceptance.conftest import PATIENCE_SECONDS, SHARED, Bench
+from tests.acceptance.worker import free_port, wait_until
 
 COMPLAINTS = SHARED / "data" / "complaints.jsonl"
 
@@ -22,6 +28,32 @@ def test_the_sandbox_needs_no_setting_and_touches_no_live_ledger(sqlite_bench: B
     live = sqlite_bench.run("run-once", "--sandbox", "--json", DATABASE_URL="sqlite:///live.db")
     assert live.json["found"] == 0
     assert not (sqlite_bench.folder / "live.db").exists()
+    assert not sqlite_bench.hubspot.requests
+
+
+def test_the_sandboxs_worker_tells_tickets_that_keep_arriving_by_webhook(sqlite_bench: Bench) -> None:
+    port = free_port()
+    process = sqlite_bench.start("worker", "--sandbox", PORT=str(port), **dict.fromkeys(sqlite_bench.env, ""))
+
+    def arrived_by_webhook() -> bool:
+        assert process.poll() is None
+        try:
+            shown = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        except httpx.TransportError:
+            return False
+        told = r'^triage_tickets_settled_total{.*source="webhook",state="notified"} [1-9]'
+        return re.search(told, shown, re.MULTILINE) is not None
+
+    try:
+        wait_until(arrived_by_webhook)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert "Traceback" not in out + err
+    assert f"http://127.0.0.1:{port}/health" in out
+    assert out.count("Triaged via") > 12
     assert not sqlite_bench.hubspot.requests
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from jobs.errors import ModelError, SettingsError, TriageError
 from jobs.finding import Finding, fail, ok, warn
-from jobs.hubspot.client import SCOPE_OF, HubSpotClient
+from jobs.hubspot.client import HubSpotClient
+from jobs.hubspot.faults import SCOPE_OF
 from jobs.hubspot.gateway import parse_account
 from jobs.notify.card import NOT_TRIAGED_COLOUR, Card
 from jobs.notify.channel import Channel

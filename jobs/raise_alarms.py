@@ -117,7 +117,7 @@ UNREACHABLE_NOW = Condition(
 
 
 def find_conditions(readings: AlarmReadings, limits: Limits) -> Iterator[Condition]:
-    """The table of issue 4, item 7, judged by one look; at most one condition of each name."""
+    """Every condition that raises an alarm, judged by one look; at most one of each name."""
     yield from of_the_last_hour(readings, limits)
     yield from of_refusals(readings)
     yield from of_waiting(readings, limits)

@@ -31,6 +31,14 @@ ALERTS_SECONDS = 60.0
 LIMITS = {"poll": 3600.0, "sweep": 3600.0, "retention": 3600.0, "upkeep": 900.0, "alerts": 300.0}
 
 
+def is_overdue(name: str) -> bool:
+    """Whether a nightly job did not run well for a day; so it counts where the ledger cannot tell."""
+    try:
+        return not has_run_well_within(name, DAY)
+    except StoreError:
+        return True
+
+
 @dataclass(frozen=True)
 class TimetableJobs:
     """``wake`` tells the handle loop that something may be due; ``is_well`` whether both loops are."""
@@ -51,7 +59,7 @@ class TimetableJobs:
             self.alert(send, memory)
 
         sweep_look = min(SWEEP_LOOK_SECONDS, settings.sweep_interval_minutes * 60)
-        overdue = not has_run_well_within("retention", DAY)
+        overdue = is_overdue("retention")
         return [
             Job("poll", self._run("poll", self.poll), every_seconds=settings.poll_interval_seconds),
             Job("sweep", self._run("sweep", self.sweep), every_seconds=sweep_look),

@@ -1,15 +1,11 @@
 """The real worker on a real database, driven over HTTP."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from socket import socket
 
 import httpx
@@ -19,7 +15,7 @@ from models.cursors import Cursor
 from models.health import read_month
 from models.job_runs import JobRun
 from models.tickets import ProcessedTicket
-from tests.acceptance.conftest import ROOT, Bench
+from tests.acceptance.conftest import Bench
 from tests.acceptance.worker import free_port, wait_until, worker
 
 RARELY = {"POLL_INTERVAL_SECONDS": "3600", "SWEEP_INTERVAL_MINUTES": "1000"}
@@ -264,38 +260,6 @@ def enrol(url: str, ticket_id: str) -> int:
     """A workflow's webhook: one object, a token in a header."""
     headers = {"X-Webhook-Token": "a-token"}
     return httpx.post(f"{url}/webhook/hubspot", json={"hs_object_id": ticket_id}, headers=headers).status_code
-
-
-def test_the_sandbox_has_tickets_that_keep_arriving_by_webhook(tmp_path: Path) -> None:
-    """Not on the default port, which somebody's own worker may hold."""
-    port = free_port()
-    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    with (tmp_path / "out").open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "main.py"), "worker", "--sandbox"],
-            cwd=tmp_path,
-            env={**env, "PORT": str(port)},
-            stdout=out,
-            stderr=out,
-        )
-        try:
-            wait_until(lambda: 'source="webhook",state="notified"} 2.0' in metrics_of(port))
-            process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 0
-        finally:
-            process.kill()
-            process.wait()
-    said = (tmp_path / "out").read_text()
-    assert "This is a simulation" in said
-    assert said.count("Triaged via") >= 16
-    assert "Traceback" not in said
-
-
-def metrics_of(port: int) -> str:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
-    except httpx.TransportError:
-        return ""
 
 
 def test_what_the_models_took_is_in_metrics_and_ledger(sqlite_bench: Bench) -> None:

@@ -1,7 +1,8 @@
 """Commits the rows of all requests that wait at a moment in one transaction, in threads of its own.
 
-A commit costs the disk the same for one row as for a thousand. While two run the next group gathers, so
-nobody waits for a timer, and the busier it is the larger the groups become.
+A commit costs the disk, and the threads' hand-over the processor, the same for one row as for a thousand.
+While one runs the next group gathers. At its end it waits, at most a millisecond, for as many as there were:
+answered senders send again at once. A lone sender never waits.
 """
 
 import asyncio
@@ -21,7 +22,9 @@ log = logging.getLogger("triage")
 MOST_WAITING_REQUESTS = 1_000
 MOST_WAITING_ROWS = 20_000  # 100 connections with 100 events each, twice; some 8 MB
 MOST_ROWS_IN_GROUP = 1_000  # so that a commit stays in the tens of milliseconds
-COMMITS_AT_ONCE = 2  # so that one group is read and bound while the database writes the other
+GATHER_SECONDS = 0.001
+ENOUGH_ROWS = 200  # worth a commit of their own, beside one that is under way
+COMMITS_AT_ONCE = 2
 # HubSpot gives an app 5 seconds and sends again; what is committed after that is a repeat, and harmless.
 WAIT_SECONDS = 4.0
 
@@ -51,6 +54,8 @@ class GroupCommitter:
         self.waiting_rows = 0
         self.at_work = 0
         self.asides = 0
+        self.expected = 1
+        self.timer: asyncio.TimerHandle | None = None
         self.is_failing = False
         self.jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
@@ -75,8 +80,7 @@ class GroupCommitter:
         one = Waiting(events, self.loop.create_future())
         self.waiting.append(one)
         self.waiting_rows += len(events)
-        if self.at_work < COMMITS_AT_ONCE and len(self.waiting) == 1:
-            self.loop.call_soon(self.begin_groups)
+        self.begin_when_enough_wait()
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 stored = await one.stored
@@ -85,8 +89,20 @@ class GroupCommitter:
         if not stored:
             raise NotStored
 
+    def begin_when_enough_wait(self) -> None:
+        many_rows = self.waiting_rows >= ENOUGH_ROWS
+        if not self.waiting or self.at_work >= (COMMITS_AT_ONCE if many_rows else 1):
+            return
+        if many_rows or len(self.waiting) >= self.expected:
+            self.begin_groups()
+        elif self.timer is None:
+            self.timer = self.loop.call_later(GATHER_SECONDS, self.begin_groups)
+
     def begin_groups(self) -> None:
         """Hand the oldest requests to each thread that is free."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         while self.waiting and self.at_work < COMMITS_AT_ONCE:
             group = self.take_group()
             if group:
@@ -106,10 +122,11 @@ class GroupCommitter:
 
     def end_group(self, group: Sequence[Waiting], stored: Sequence[bool]) -> None:
         self.at_work -= 1
+        self.expected = len(group) + len(self.waiting)
         for one, outcome in zip(group, stored, strict=True):
             if not one.stored.done():
                 one.stored.set_result(outcome)
-        self.begin_groups()
+        self.begin_when_enough_wait()
 
     def run_aside(self, job: Callable[[], None]) -> None:
         """Let a thread do something else between two commits."""

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -286,12 +287,32 @@ def test_a_store_that_does_not_answer_is_a_503_in_hubspots_time(
         return world.store(events)
 
     with serving(world.parts(store=store)) as one:
-        at_once = range(1, group_commit.COMMITS_AT_ONCE + 1)
-        assert {post(one.port, [event(number)]).status for number in (*at_once, 10)} == {503}
+        assert [post(one.port, [event(number)]).status for number in (1, 2)] == [503, 503]
         go_on.set()
-        wait_until(lambda: len(world.stored) == len(at_once))
-        assert post(one.port, [event(20)]).status == 200
-    assert sorted(world.stored) == [*map(str, at_once), "20"]  # 10 was given up before its turn
+        wait_until(lambda: bool(world.stored))
+        assert post(one.port, [event(3)]).status == 200
+    assert world.stored == ["1", "3"]  # 2 was given up before its turn: it is sent again
+
+
+def test_many_rows_do_not_wait_for_a_commit_that_takes_its_time(world: World) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def store(events: Any) -> int:
+        if len(events) == 1:
+            begun.set()
+            go_on.wait(10)
+        return world.store(events)
+
+    def send_many(first: int) -> int:
+        return post(one.port, [event(number) for number in range(first, first + 100)]).status
+
+    with serving(world.parts(store=store)) as one, ThreadPoolExecutor(3) as pool:
+        slow = pool.submit(post, one.port, [event(1)])
+        assert begun.wait(10)
+        assert list(pool.map(send_many, (100, 200))) == [200, 200]
+        go_on.set()
+        assert slow.result().status == 200
+    assert sorted(map(len, world.commits)) == [1, 200]
 
 
 def test_no_more_requests_wait_than_the_memory_takes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

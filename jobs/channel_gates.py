@@ -7,11 +7,12 @@ from enum import Enum
 from jobs.name_held_tickets import name_held_tickets
 from jobs.notify.channel import Channel
 from jobs.run_report import RunReport
-from models import switches
+from models import claims, switches
 from models.switches import Pause
 
 PROBE_LEASE_SECONDS = 30.0
 LOOK_EVERY_SECONDS = 1.0
+PAUSED = "channel_paused"  #: the error of a ticket that waits for a pause's end
 
 
 class Gate(Enum):
@@ -109,6 +110,9 @@ class ChannelGates:
         pause = switches.read_pause(*key)
         self._pauses.pop(channel.name, None)
         if pause is None:
+            if first:
+                # A new URL or token: what waits for the end of the old one's pause need not.
+                claims.hasten_retries(PAUSED)
             return Gate.OPEN
         self._pauses[channel.name] = pause
         # Rule 8: a settings fault is probed at start too; the operator may just have mended it.
@@ -131,6 +135,7 @@ class ChannelGates:
         # ticket, tries it first. A settings fault was no doubt, and is over.
         if pause.streak == 0 or name_held_tickets(channel, self._link_of):
             switches.lift_pause(*key)
+            claims.hasten_retries(PAUSED)
             return Gate.OPEN
         again = switches.read_pause(*key)
         return Gate.CLOSED if again and again.streak > pause.streak else Gate.TRIAL

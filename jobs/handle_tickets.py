@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from jobs.channel_gates import ChannelGates
+from jobs.channel_gates import PAUSED, ChannelGates
 from jobs.clock import suspend_aware_seconds, utc_now
 from jobs.notify.card import Card, build_card, build_minimal_card
 from jobs.notify.channel import Channel
@@ -293,7 +293,7 @@ def tell_channel(
 def paused(channel: Channel) -> NotSent:
     """Nothing was written and nothing sent: due again when the pause is over."""
     pause = switches.read_pause(channel.name, channel.key_hash)
-    return NotSent("channel_paused", retry_after=max(1.0, pause.seconds_left if pause else 0.0))
+    return NotSent(PAUSED, retry_after=max(1.0, pause.seconds_left if pause else 0.0))
 
 
 def paused_or_lost(desk: Desk, taken: Claim, channel: Channel) -> NotSent | Handled:

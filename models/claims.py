@@ -212,6 +212,20 @@ def release_for_retry(
 
 
 @rerun_on_conflict
+def hasten_retries(error: str) -> int:
+    """What waits because of ``error`` is due now; how many tickets. Those that others work on stay."""
+    waiting = (
+        (ProcessedTicket.state == TicketState.RETRY)
+        & (ProcessedTicket.last_error == error)
+        & (ProcessedTicket.next_attempt_at > clock())
+    )
+    with transaction():
+        ids = [row.ticket_id for row in lock_rows(ProcessedTicket.select().where(waiting), skip_locked=True)]
+        due = ProcessedTicket.update(next_attempt_at=clock(), updated_at=clock())
+        return int(due.where(ProcessedTicket.ticket_id.in_(ids)).execute()) if ids else 0
+
+
+@rerun_on_conflict
 def release_unsent(owner: str) -> int:
     """Give back, due at once, what ``owner`` holds and nobody began to send; how many tickets.
 

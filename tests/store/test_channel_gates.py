@@ -2,10 +2,10 @@
 
 import pytest
 
-from jobs.channel_gates import ChannelGates
+from jobs.channel_gates import PAUSED, ChannelGates
 from jobs.notify.outcome import NotSent, Probe, Unknown
 from jobs.run_report import RunReport
-from models import switches
+from models import claims, switches
 from models.database import connection
 from tests.fakes.channel import FakeChannel
 from tests.store.conftest import CREATED, Ledger
@@ -72,6 +72,27 @@ def test_a_mended_setting_is_seen_at_start(channel: FakeChannel) -> None:
     later.look()
     assert (later.any_open, later.any_on_trial) == (True, False)
     assert switches.read_pause("discord", "") is None
+
+
+@pytest.mark.parametrize("key_hash", ["", "the hash of the setting before"])
+def test_what_waited_for_a_mended_setting_is_due_at_start(
+    channel: FakeChannel, ledger: Ledger, key_hash: str
+) -> None:
+    switches.pause_for_fault("discord", key_hash, "http_404")
+    for ticket_id, error in (("1", PAUSED), ("2", "rate_limited")):
+        ledger.find(ticket_id)
+        assert claims.release_for_retry(ledger.claim(ticket_id, "one"), 600, error)
+    ChannelGates([channel], str, Watch()).look()
+    assert claims.find_due(9) == ["1"]
+
+
+def test_what_waits_for_a_fault_that_stays_waits_on(channel: FakeChannel, ledger: Ledger) -> None:
+    switches.pause_for_fault("discord", "", "http_404")
+    channel.probing = Probe(answers=False, fault="DISCORD_WEBHOOK_URL: gone")
+    ledger.find("1")
+    claims.release_for_retry(ledger.claim("1", "one"), 600, PAUSED)
+    ChannelGates([channel], str, Watch()).look()
+    assert claims.find_due(9) == []
 
 
 def test_a_fault_that_stays_is_told_as_a_setting(gates: ChannelGates, channel: FakeChannel) -> None:

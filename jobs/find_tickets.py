@@ -13,7 +13,6 @@ from jobs.sweep_tickets import is_sweep_due, sweep_tickets
 from models import cursors, stats
 from models.tickets import Source
 
-CLOCKS_APART_SECONDS = 60.0
 #: At four searches a second 240,000 tickets; what a bulk edit brings beyond it is the worker's to sweep.
 SWEEP_SECONDS = 300.0
 
@@ -48,11 +47,8 @@ def poll_into(report: RunReport, parts: Parts, owner: str) -> None:
     report.searches += polled.searches
     if polled.skipped:
         report.note("the poll was left to another process that is polling now")
-    if polled.behind_seconds > CLOCKS_APART_SECONDS:
-        report.problem(
-            f"the poll saw little: a clock is {polled.behind_seconds:.0f} s behind the last look; compare "
-            "this machine's, the database's and HubSpot's (its Date header, which a proxy may have cached)"
-        )
+    if polled.clock_fault:
+        report.problem(polled.clock_fault)
 
 
 def sweep_into(report: RunReport, parts: Parts, owner: str, stop: Callable[[], bool]) -> None:

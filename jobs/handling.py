@@ -21,6 +21,8 @@ from models.errors import StoreError
 log = logging.getLogger("triage")
 
 READ_BATCH = 100
+#: So far is read ahead while threads are at work: in a storm a critical ticket must not wait for older ones.
+READ_AHEAD = 1_000
 #: Read-ahead saves requests, but a card should show the ticket as it is: older reads are done again.
 FRESH_SECONDS = 60.0
 
@@ -127,7 +129,7 @@ class Handling:
             self._ready, self._none_due, self._outdated = deque(fresh), False, True
 
     def _read_ahead(self, reader: ThreadPoolExecutor) -> None:
-        wanted = not (self._stopped or self._none_due) and len(self._ready) <= self._threads
+        wanted = not (self._stopped or self._none_due) and len(self._ready) < READ_AHEAD
         if wanted and self._reading is None:
             # What is in hand shows as due where its lease ran out under us: reading it again would not end.
             known = self._known() | self._left_to_others

@@ -9,6 +9,8 @@ from jobs.propose_pages import Look, propose_pages, upper_bound
 from models import cursors
 from models.tickets import Source
 
+CLOCKS_APART_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class PollReport:
@@ -23,6 +25,16 @@ class PollReport:
     skipped: bool = False
     behind_seconds: float = 0.0
     shown: int = 0
+
+    @property
+    def clock_fault(self) -> str | None:
+        """A line where a clock is so far behind that the poll saw little."""
+        if self.behind_seconds <= CLOCKS_APART_SECONDS:
+            return None
+        return (
+            f"the poll saw little: a clock is {self.behind_seconds:.0f} s behind the last look; compare "
+            "this machine's, the database's and HubSpot's (its Date header, which a proxy may have cached)"
+        )
 
 
 def poll_tickets(

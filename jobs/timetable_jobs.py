@@ -8,7 +8,7 @@ from datetime import timedelta
 from jobs import take_readings
 from jobs.heartbeat import beat
 from jobs.job_runner import JobRunner, Work
-from jobs.note_events import note_event
+from jobs.note_events import note_event, note_fault
 from jobs.parts import Parts
 from jobs.poll_tickets import poll_tickets
 from jobs.prune_records import prune_records
@@ -77,7 +77,7 @@ class TimetableJobs:
         loop = name in {"sweep", "alerts"}  # most of their runs find nothing to do
         return lambda: self.runner.run(name, work, limit_seconds=LIMITS[name], loop=loop)
 
-    def poll(self) -> None:
+    def poll(self) -> str | None:
         polled = poll_tickets(
             self.parts.gateway,
             self.owner,
@@ -87,8 +87,12 @@ class TimetableJobs:
         )
         log.info("poll finished", extra=asdict(polled))
         self._note_shown("poll", polled.shown, changed=polled.found + polled.reopened)
+        if polled.clock_fault:
+            note_fault("poll", polled.clock_fault, settings_fault=False)
+            return "a clock is behind"
         if self.is_well() and self.parts.settings.heartbeat_url is not None:
             beat(self.parts.settings.heartbeat_url.get_secret_value())
+        return None
 
     def sweep(self) -> None:
         settings = self.parts.settings

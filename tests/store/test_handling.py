@@ -102,6 +102,14 @@ def test_tickets_are_read_a_hundred_at_a_time_and_each_once(round_: Round) -> No
     assert sorted(round_.channel.shown) == ids
 
 
+def test_in_a_storm_a_critical_ticket_does_not_wait_for_hundreds_of_older_ones(round_: Round) -> None:
+    ids = round_.find(300)
+    round_.urgency = lambda ticket: 3 if ticket.ticket_id == ids[-1] else 0
+    round_.path.triage.work = lambda _: time.sleep(0.02)
+    assert round_.run().count(Result.NOTIFIED) == 300
+    assert round_.channel.shown.index(ids[-1]) < 150
+
+
 def test_urgent_tickets_are_handled_first(round_: Round) -> None:
     round_.find(9)
     round_.threads = 1

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from jobs.errors import SettingsError, SourceError, TriageError
@@ -31,11 +32,13 @@ FRESH_SECONDS = 60.0
 class ReadTicket:
     """A due ticket as HubSpot showed it at ``read_at`` (monotonic); ``ticket`` is None where it has none.
 
-    ``unreadable`` marks one that HubSpot failed to serve while it served its neighbours.
+    The higher ``rank`` goes first. ``unreadable`` marks one that HubSpot failed to serve while it served its
+    neighbours.
     """
 
     ticket_id: str
     ticket: Ticket | None
+    rank: int
     read_at: float
     unreadable: bool = False
 
@@ -143,13 +146,16 @@ class Handling:
         due = [one for one in claims.find_due(READ_BATCH + len(known)) if one not in known][:READ_BATCH]
         read_at = self._clock()
         tickets, unreadable = fetch_around(self._fetch, due) if due else ({}, set())
-        return [ReadTicket(one, tickets.get(one), read_at, one in unreadable) for one in due]
+        ranks = {one: self._rank(ticket) for one, ticket in tickets.items()}
+        return [
+            ReadTicket(one, tickets.get(one), ranks.get(one, 0), read_at, one in unreadable) for one in due
+        ]
 
-    def _rank(self, one: ReadTicket) -> int:
+    def _rank(self, ticket: Ticket) -> int:
         try:
-            return self._urgency(one.ticket) if one.ticket else 0
+            return self._urgency(ticket)
         except Exception:
-            log.exception("ticket not ranked", extra={"ticket_id": one.ticket_id})
+            log.exception("ticket not ranked", extra={"ticket_id": ticket.ticket_id})
             return 0
 
     def _take_in(self) -> None:
@@ -160,7 +166,7 @@ class Handling:
             read = reading.result()
             known = self._known()
             ready = [*self._ready, *(one for one in read if one.ticket_id not in known)]
-            self._ready = deque(sorted(ready, key=self._rank, reverse=True))
+            self._ready = deque(sorted(ready, key=attrgetter("rank"), reverse=True))
             self._none_due = not read and not self._outdated
 
     def _start(self, pool: ThreadPoolExecutor) -> None:

@@ -32,6 +32,8 @@ def take_unnoticed(channel: str, limit: int) -> list[str]:
             .limit(limit)
         )
         ids = [row.ticket_id for row in waiting]
+        if not ids:
+            return []
         locked = lock_rows(ProcessedTicket.select().where(ProcessedTicket.ticket_id.in_(ids)))
         still_held = [row.ticket_id for row in locked if row.state == TicketState.UNCONFIRMED]
         unnamed = of(channel, still_held) & Delivery.notice_at.is_null()

@@ -1,12 +1,13 @@
 """``worker``: the long-running process, live or in the sandbox."""
 
+import importlib
 import logging
 import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 from jobs.check_health import HealthReport, check_health
@@ -33,6 +34,7 @@ from models.inbox import store_events
 log = logging.getLogger("triage")
 
 ARRIVAL_SECONDS = 5.0
+CLIENTS = {"local": "ollama", "groq": "groq"}
 #: Past ``DRAIN_SECONDS``, for claims to be given back and the HTTP side to end; longer means that it hangs.
 LATE_SECONDS = 6.0
 SANDBOX_CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105
@@ -93,6 +95,7 @@ def work_with(settings: Settings, channels: Sequence[Channel], *, port: int) -> 
         with stop_on_signals() as stopping:
             end_in_time(stopping, settings.drain_seconds + LATE_SECONDS)
             observations = CountedObservations()
+            import_clients(services_of(settings, channels))
             parts = build_parts(settings, channels, stopping, observations)
             with closing(parts):
                 worker = Worker(parts)
@@ -149,6 +152,13 @@ def services_of(settings: Settings, channels: Sequence[Channel]) -> tuple[str, .
         "groq": settings.groq_api_key is not None and settings.cloud_triage != "off",
     }
     return ("hubspot", *(channel.name for channel in channels), *(name for name, on in models.items() if on))
+
+
+def import_clients(services: Iterable[str]) -> None:
+    """The models' libraries; imported by the first ticket, they would make it and every thread wait."""
+    for service in services:
+        if service in CLIENTS:
+            importlib.import_module(CLIENTS[service])
 
 
 def end_in_time(stopping: threading.Event, seconds: float) -> None:

@@ -104,7 +104,7 @@ def test_a_refusal_is_told_from_an_outage_and_shows_no_password(new_postgres: Ca
 
 
 def test_an_option_that_libpq_does_not_know_is_named_as_such() -> None:
-    with pytest.raises(StoreRefused, match="options after the \\?") as refused:
+    with pytest.raises(StoreRefused, match="option after the \\?") as refused:
         open_database("postgresql://user:hush@127.0.0.1:1/triage?nonsense=1")
     assert "hush" not in str(refused.value)
     assert refused.value.permanent

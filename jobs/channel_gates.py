@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 
-from jobs.name_held_tickets import name_held_tickets
+from jobs.name_held_tickets import knock, name_held_tickets
 from jobs.notify.channel import Channel
 from jobs.run_report import RunReport
 from models import claims, switches
+from models.notices import count_held
 from models.switches import Pause
 
 PROBE_LEASE_SECONDS = 30.0
@@ -25,7 +26,8 @@ class ChannelGates:
     """Looks at the pauses at most once a second; a pause that ran out is probed by one worker at a time.
 
     ``look`` belongs to one thread; the others may ask. ``link_of`` is for the check messages, which are
-    the first thing that a channel on trial is given: they put no ticket at risk.
+    the first thing that a channel on trial is given: they put no ticket at risk. With ``most_held`` tickets
+    held, no ticket tries a channel any more.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class ChannelGates:
         channels: Sequence[Channel],
         link_of: Callable[[str], str],
         clock: Callable[[], float] = time.monotonic,
+        most_held: int = 8,
     ) -> None:
         self._channels, self._link_of, self._clock = channels, link_of, clock
         self._gates = dict.fromkeys((channel.name for channel in channels), Gate.OPEN)
@@ -40,7 +43,7 @@ class ChannelGates:
         self._faults: dict[str, str] = {}
         self._unreached: set[str] = set()
         self._looked_at: float | None = None
-        self._started = False
+        self._started, self._most_held = False, most_held
 
     def is_open(self, name: str) -> bool:
         return self._gates[name] is not Gate.CLOSED
@@ -134,11 +137,19 @@ class ChannelGates:
         # A GET that works proves nothing of a POST: after an unknown answer a check message, or else one
         # ticket, tries it first. A settings fault was no doubt, and is over.
         if pause.streak == 0 or name_held_tickets(channel, self._link_of):
-            switches.lift_pause(*key)
-            claims.hasten_retries(PAUSED)
-            return Gate.OPEN
+            return self._open(channel)
         again = switches.read_pause(*key)
-        return Gate.CLOSED if again and again.streak > pause.streak else Gate.TRIAL
+        if again and again.streak > pause.streak:
+            return Gate.CLOSED
+        # An outage may hold as many tickets as there are threads: then our own words try the channel.
+        if count_held(channel.name) < self._most_held:
+            return Gate.TRIAL
+        return self._open(channel) if knock(channel) else Gate.CLOSED
+
+    def _open(self, channel: Channel) -> Gate:
+        switches.lift_pause(channel.name, channel.key_hash)
+        claims.hasten_retries(PAUSED)
+        return Gate.OPEN
 
 
 def fault_line(name: str, pause: Pause) -> str:

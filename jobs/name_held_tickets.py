@@ -3,15 +3,17 @@
 from collections.abc import Callable, Sequence
 
 from jobs.notify.channel import Channel
-from jobs.notify.outcome import NotSent, Unknown
+from jobs.notify.outcome import NotSent, Sent, Unknown
 from models.notices import give_back, take_unnoticed
-from models.switches import pause_after_unknown, pause_for_fault
+from models.switches import extend_pause, pause_after_unknown, pause_for_fault
 
 TICKETS_A_MESSAGE = 10
 WORDS = (
     "**Held: nobody can tell whether these cards arrived.** Look above for each; then the operator runs "
     "`python main.py confirm TICKET` (it is there) or `python main.py resend TICKET` (it is not):"
 )
+
+KNOCK = "Trying whether this channel takes messages again: cards before this one may not have arrived."
 
 
 def name_held_tickets(channel: Channel, link_of: Callable[[str], str]) -> int:
@@ -34,6 +36,23 @@ def name_held_tickets(channel: Channel, link_of: Callable[[str], str]) -> int:
             return named
         named += len(ids)
     return named
+
+
+def knock(channel: Channel) -> bool:
+    """Try a channel in doubt with our own words, which puts no ticket at risk; True if they arrived."""
+    key = (channel.name, channel.key_hash)
+    with channel.turn(0) as seconds:
+        outcome = NotSent("rate_limited") if seconds else channel.announce(KNOCK)
+    match outcome:
+        case Unknown(error):
+            pause_after_unknown(*key, error)
+        case NotSent(error, fault=str()):
+            pause_for_fault(*key, error)
+        case NotSent():
+            extend_pause(*key)
+        case Sent():
+            return True
+    return False
 
 
 def check_message(ticket_ids: Sequence[str], link_of: Callable[[str], str]) -> str:

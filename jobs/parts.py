@@ -122,6 +122,12 @@ def open_ledger(parts: Parts) -> datetime:
     return cursors.activate(min(clocks), parts.settings.notify_since, parts.overlap)
 
 
+def build_gates(parts: Parts) -> ChannelGates:
+    """An outage of an hour is to hold no more tickets than there are threads."""
+    link_of = parts.gateway.fetch_account().ticket_link
+    return ChannelGates(parts.channels, link_of, most_held=parts.settings.triage_concurrency)
+
+
 def build_desk(parts: Parts, owner: str, activated_at: datetime, gates: ChannelGates) -> Desk:
     return Desk(
         owner=owner,

@@ -11,7 +11,7 @@ from jobs.channel_gates import ChannelGates
 from jobs.errors import SettingsError, TriageError
 from jobs.find_tickets import find_tickets
 from jobs.handling import Handling
-from jobs.parts import Parts, build_desk, build_handling, new_owner, open_ledger
+from jobs.parts import Parts, build_desk, build_gates, build_handling, new_owner, open_ledger
 from jobs.run_report import RunReport
 from models import claims, schema, stats
 
@@ -59,7 +59,7 @@ def work_until(deadline: float, parts: Parts, report: RunReport) -> None:
         tell_fault(report, error)
         return
     fault = find_tickets(report, parts, owner, activated_at, stop)
-    gates = ChannelGates(parts.channels, parts.gateway.fetch_account().ticket_link)
+    gates = build_gates(parts)
     desk = build_desk(parts, owner, activated_at, gates)
     handling = build_handling(parts, desk, report)
     handle_until_none_due(handling, gates, parts.stopping, report, stop)

@@ -20,7 +20,7 @@ from jobs.handling import Handling
 from jobs.job_runner import JobRunner
 from jobs.loop import Loop
 from jobs.note_events import note_event, note_fault
-from jobs.parts import Parts, build_desk, build_handling, new_owner, open_ledger
+from jobs.parts import Parts, build_desk, build_gates, build_handling, new_owner, open_ledger
 from jobs.run_report import Result
 from jobs.schedule import Timetable
 from jobs.timetable_jobs import TimetableJobs
@@ -125,7 +125,7 @@ class Worker:
         return open_ledger(self.parts)
 
     def _work(self, activated_at: datetime) -> None:
-        gates = ChannelGates(self.parts.channels, self.parts.gateway.fetch_account().ticket_link)
+        gates = build_gates(self.parts)
         desk = build_desk(self.parts, self.owner, activated_at, gates)
         handling = self._handling = build_handling(self.parts, desk, self._tally)
         loops = [self._handle_loop(handling, gates), self._drain_loop(handling)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from peewee import Expression
+from peewee import SQL, Expression
 
 from models.claims import lock_rows
 from models.database import clock, rerun_on_conflict, transaction
@@ -40,6 +40,16 @@ def take_unnoticed(channel: str, limit: int) -> list[str]:
         taken = [row.ticket_id for row in Delivery.select(Delivery.ticket_id).where(unnamed)]
         Delivery.update(notice_at=clock()).where(of(channel, taken)).execute()
         return taken
+
+
+@rerun_on_conflict
+def count_held(channel: str) -> int:
+    """How many of the channel's cards nobody can tell of."""
+    doubted = (Delivery.channel == channel) & (Delivery.state == DeliveryState.UNCONFIRMED)
+    held = Delivery.ticket_id.in_(
+        ProcessedTicket.select(ProcessedTicket.ticket_id).where(SQL(f"state = '{TicketState.UNCONFIRMED}'"))
+    )
+    return int(Delivery.select().where(doubted & held).count())
 
 
 @rerun_on_conflict

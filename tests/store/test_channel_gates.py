@@ -3,10 +3,12 @@
 import pytest
 
 from jobs.channel_gates import PAUSED, ChannelGates
-from jobs.notify.outcome import NotSent, Probe, Unknown
+from jobs.name_held_tickets import KNOCK
+from jobs.notify.outcome import NotSent, Outcome, Probe, Sent, Unknown
 from jobs.run_report import RunReport
 from models import claims, switches
 from models.database import connection
+from models.notices import take_unnoticed
 from tests.fakes.channel import FakeChannel
 from tests.store.conftest import CREATED, Ledger
 
@@ -168,3 +170,30 @@ def test_a_channel_out_of_reach_is_told_until_a_send_finds_it(gates: ChannelGate
     back = RunReport()
     gates.report_into(back)
     assert (back.exit_code, back.problems) == (0, [])
+
+
+@pytest.mark.parametrize(("answer", "opens"), [(Sent("m", "p"), True), (Unknown("http_500"), False)])
+def test_where_enough_is_held_our_own_words_try_the_channel(
+    channel: FakeChannel, ledger: Ledger, answer: Outcome, opens: bool
+) -> None:
+    for ticket_id in ("1", "2"):
+        hold(ledger, ticket_id)
+    assert take_unnoticed("discord", 9) == ["1", "2"]
+    switches.pause_after_unknown("discord", "", "http_500")
+    channel.announcing = answer
+    gates = ChannelGates([channel], str, Watch(), most_held=2)
+    gates.look()
+    assert channel.announced == [KNOCK]
+    assert gates.is_open("discord") is opens
+    assert not gates.on_trial("discord")
+    assert (switches.read_pause("discord", "") is None) is opens
+
+
+def test_where_fewer_are_held_one_ticket_tries_the_channel(channel: FakeChannel, ledger: Ledger) -> None:
+    hold(ledger, "1")
+    take_unnoticed("discord", 9)
+    switches.pause_after_unknown("discord", "", "http_500")
+    gates = ChannelGates([channel], str, Watch(), most_held=2)
+    gates.look()
+    assert gates.on_trial("discord")
+    assert channel.announced == []

@@ -201,8 +201,7 @@ def test_a_nightly_job_that_a_deploy_missed_runs_at_the_start(sqlite_bench: Benc
 
 
 @pytest.mark.parametrize("days", [4, 10])
-def test_what_came_while_the_worker_was_down_for_days_is_told_once(sqlite_bench: Bench, days: int) -> None:
-    bench = sqlite_bench
+def test_what_came_while_the_worker_was_down_for_days_is_told_once(bench: Bench, days: int) -> None:
     with worker(bench) as running:
         before = bench.add(2)
         wait_until(lambda: told(bench, before))
@@ -231,8 +230,7 @@ def age_ledger(bench: Bench, moment: datetime) -> None:
         ProcessedTicket.update(**times).execute()
 
 
-def test_forgotten_tickets_that_are_edited_or_enrolled_again_stay_silent(sqlite_bench: Bench) -> None:
-    bench = sqlite_bench
+def test_forgotten_tickets_that_are_edited_or_enrolled_again_stay_silent(bench: Bench) -> None:
     old = datetime.now(UTC) - timedelta(days=30)
     tickets = [bench.hubspot.add_ticket("Old", "Hello", created_at=old) for _ in range(6)]
     bench.run("run-once")

@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 from tests.acceptance.conftest import Bench
+from tests.acceptance.worker import CLIENT_SECRET, wait_until, worker
 from tests.conftest import connect
 
 RECENT = datetime.now(UTC) - timedelta(minutes=2)
@@ -77,6 +79,30 @@ def test_nor_when_everything_fails(bench: Bench) -> None:
     bench.hubspot.faults.down = True
     run = bench.run("run-once", "--json", LOG_LEVEL="DEBUG")
     assert_clean(written(bench, run.out + run.err))
+
+
+def test_nor_does_a_worker_with_webhooks_health_and_metrics(bench: Bench) -> None:
+    plant(bench)
+    bench.hubspot.add_ticket("SUBJECTmarker at once", "BODYmarker")
+    with worker(bench, env={"LOG_LEVEL": "DEBUG", "HUBSPOT_WEBHOOK_TOKEN": "TOKENmarker"}) as running:
+        texts = [
+            enrol(running.url, {"hs_object_id": one, "subject": "SUBJECTmarker", "content": "BODYmarker"})
+            for one in (str(bench.hubspot.add_ticket("SUBJECTmarker by webhook", "BODYmarker")), "BODYmarker")
+        ]
+        wait_until(lambda: str(bench.discord.messages).count("SUBJECTmarker") >= 6)
+        texts += [
+            running.get(path).text for path in ("/health", "/metrics", "/health/BODYmarker?q=BODYmarker")
+        ]
+        assert running.stop() == 0
+    everything = written(bench, "\n".join(texts))
+    assert_clean(everything)
+    assert not [secret for secret in ("TOKENmarker", CLIENT_SECRET) if secret in everything]
+
+
+def enrol(url: str, ticket: dict[str, str]) -> str:
+    """A workflow's webhook with a ticket's text in it; what was answered."""
+    headers = {"X-Webhook-Token": "TOKENmarker", "X-Request-ID": "r1"}
+    return httpx.post(f"{url}/webhook/hubspot", json=ticket, headers=headers).text
 
 
 def test_the_markers_would_be_seen() -> None:

@@ -48,8 +48,8 @@ class Observations:
     def signature_refused(self, number: int = 1) -> None:
         """Webhook calls whose signature or token does not hold."""
 
-    def hubspot_answered(self, status: int) -> None:
-        """The status of one answer of HubSpot's; give it to HubSpotClient as ``on_answer``."""
+    def hubspot_answered(self, status: int | None, seconds: float) -> None:
+        """One request of HubSpot's, ``status`` None where no answer came; HubSpotClient's ``on_answer``."""
 
     def model_used(self, provider: str, tokens_in: int, tokens_out: int, cost_usd: float) -> None:
         """What one call of a model took."""

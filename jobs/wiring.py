@@ -1,9 +1,7 @@
 """From settings to the parts that use them: the one place that knows both."""
 
-from collections.abc import Callable
-
 from jobs.errors import SettingsError
-from jobs.hubspot.client import HubSpotClient
+from jobs.hubspot.client import HubSpotClient, OnAnswer, ignore
 from jobs.hubspot.gateway import HubSpotGateway
 from jobs.hubspot.payload import RecordProperty
 from jobs.notify.channel import Channel
@@ -18,8 +16,7 @@ from jobs.triage.ollama import OllamaModel
 from jobs.triage.prompt import load_sop
 
 
-def build_gateway(settings: Settings, on_answer: Callable[[int], object] = lambda _: None) -> HubSpotGateway:
-    """``on_answer`` is given the status of each of HubSpot's answers."""
+def build_gateway(settings: Settings, on_answer: OnAnswer = ignore) -> HubSpotGateway:
     token = settings.hubspot_access_token
     client = HubSpotClient(
         settings.hubspot_base_url, token.get_secret_value() if token else "", on_answer=on_answer

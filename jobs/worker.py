@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import chain, repeat
 from typing import Protocol
@@ -77,7 +78,7 @@ class Worker:
     def __init__(self, parts: Parts) -> None:
         self.parts, self.stopping = parts, parts.stopping
         self.owner = new_owner()
-        self.is_ready = self.is_shutting_down = False
+        self.is_ready = self.is_shutting_down = self._store_is_open = False
         self.drain_due = threading.Event()
         self._tally, self._idle_seconds = WorkerTally(), IDLE_SECONDS
         self._handling: Handling | None = None
@@ -95,6 +96,8 @@ class Worker:
         Raises what settings or an operator must mend at the start: SettingsError for a port that is taken or
         a HubSpot token that is refused, StoreError but for a database that is only away.
         """
+        with suppress(StoreUnreachable):  # the HTTP side then says so, and the opening is patient
+            self._open_store()
         web.start()
         try:
             activated_at = self._open_patiently()
@@ -118,9 +121,15 @@ class Worker:
                 break
         return None
 
+    def _open_store(self) -> None:
+        """Once: the HTTP side uses the pool from then on."""
+        if not self._store_is_open:
+            settings = self.parts.settings
+            open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
+            self._store_is_open = True
+
     def _open(self) -> datetime:
-        settings = self.parts.settings
-        open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
+        self._open_store()
         schema.ensure_migrated()
         return open_ledger(self.parts)
 

@@ -39,8 +39,14 @@ GROWING_PAUSE = tenacity.wait_exponential(multiplier=0.5) + tenacity.wait_random
 SEARCHES_AT_ONCE, SEARCH_WINDOW_SECONDS = 4, 1.1
 
 Json = dict[str, Any]
+#: Told of each request: the status of its answer, None where there was none, and the seconds it took.
+OnAnswer = Callable[[int | None, float], object]
 #: One call of a kept api object; the keyword arguments carry the timeout.
 Call = Callable[..., Any]
+
+
+def ignore(_: int | None, __: float) -> None:
+    pass
 
 
 class Pace:
@@ -65,8 +71,8 @@ class HubSpotClient:
     """The read calls of HubSpot's API and nothing else: no method here or below it can write.
 
     Raises SettingsError where the token is refused, SourceError where HubSpot cannot be asked now. A
-    message never holds a body, a header or a token. ``on_answer`` is given the status of each HTTP answer,
-    those that are tried again included, in the thread that asked.
+    message never holds a body, a header or a token. ``on_answer`` is called in the thread that asked, also
+    for what is tried again.
     """
 
     def __init__(
@@ -75,7 +81,7 @@ class HubSpotClient:
         access_token: str,
         sleep: Callable[[float], None] = time.sleep,
         timeout_seconds: tuple[float, float] = TIMEOUT_SECONDS,
-        on_answer: Callable[[int], object] = lambda _: None,
+        on_answer: OnAnswer = ignore,
     ) -> None:
         sdk = Client(
             access_token=access_token,
@@ -176,9 +182,7 @@ class HubSpotClient:
             self._ahead = told - datetime.now(UTC)
 
 
-def read_only_api(
-    package: Any, api_name: str, config: Json, on_answer: Callable[[int], object] = lambda _: None
-) -> Any:
+def read_only_api(package: Any, api_name: str, config: Json, on_answer: OnAnswer = ignore) -> Any:
     """An api object of ``package`` whose transport knows the paths in READS and refuses every other one."""
 
     class ReadOnlyApiClient(package.ApiClient):  # type: ignore[misc]
@@ -190,14 +194,18 @@ def read_only_api(
         def request(self, method: str, url: str, **kwargs: Any) -> urllib3.BaseHTTPResponse:
             """Replaces the library's, whose exceptions hold bodies and rest on what urllib3 gives up."""
             body, (connect, read) = kwargs.get("body"), kwargs["_request_timeout"]
-            response: urllib3.BaseHTTPResponse = self.rest_client.pool_manager.request(
-                method,
-                url,
-                headers=kwargs.get("headers"),
-                body=None if body is None else json.dumps(body),
-                timeout=urllib3.Timeout(connect=connect, read=read),
-            )
-            on_answer(response.status)
+            status, started = None, time.monotonic()
+            try:
+                response: urllib3.BaseHTTPResponse = self.rest_client.pool_manager.request(
+                    method,
+                    url,
+                    headers=kwargs.get("headers"),
+                    body=None if body is None else json.dumps(body),
+                    timeout=urllib3.Timeout(connect=connect, read=read),
+                )
+                status = response.status
+            finally:
+                on_answer(status, time.monotonic() - started)
             if not 200 <= response.status < 300:
                 raise Refused(response.status, retry_after_of(response.headers))
             return response

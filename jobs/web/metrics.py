@@ -105,9 +105,10 @@ class CountedObservations(Observations):
     def signature_refused(self, number: int = 1) -> None:
         self._refused.inc(number)
 
-    def hubspot_answered(self, status: int) -> None:
-        self._hubspot.labels(str(status)).inc()
-        self.service_asked("hubspot", ok=status < 500 and status not in REFUSALS)
+    def hubspot_answered(self, status: int | None, seconds: float) -> None:
+        self._hubspot.labels("none" if status is None else str(status)).inc()
+        ok = status is not None and status < 500 and status not in REFUSALS
+        self.service_asked("hubspot", ok=ok, seconds=seconds)
 
     def model_used(self, provider: str, tokens_in: int, tokens_out: int, cost_usd: float) -> None:
         self._tokens.labels(provider, "in").inc(max(0, tokens_in))

@@ -192,17 +192,22 @@ def test_a_missing_scope_is_named(
         client.has_property(object_type, "createdate")
 
 
-def test_every_answer_is_noted_with_its_status(
+def test_every_request_is_noted_with_its_status_and_its_time(
     portal: SimulatedHubSpot, client_of: Callable[..., HubSpotClient]
 ) -> None:
-    noted: list[int] = []
-    client = client_of(portal.url, SANDBOX_TOKEN, on_answer=noted.append)
+    noted: list[int | None] = []
+
+    def note(status: int | None, seconds: float) -> None:
+        assert 0 < seconds < 60
+        noted.append(status)
+
+    client = client_of(portal.url, SANDBOX_TOKEN, on_answer=note)
     portal.faults.fail_next = [429, Drop(), 503]
     client.search("tickets", SEARCH)
-    assert noted == [429, 503, 200]
+    assert noted == [429, None, 503, 200]
     with pytest.raises(SettingsError):
-        client_of(portal.url, "wrong", on_answer=noted.append).account_details()
-    assert noted[3:] == [401]
+        client_of(portal.url, "wrong", on_answer=note).account_details()
+    assert noted[4:] == [401]
 
 
 def test_connections_are_reused(client: HubSpotClient, portal: SimulatedHubSpot) -> None:

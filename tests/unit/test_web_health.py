@@ -59,7 +59,7 @@ def raising(error: Exception) -> Callable[[], HealthReport]:
 def test_health_has_the_promised_shape() -> None:
     observed = CountedObservations()
     observed.service_asked("discord", ok=True, seconds=0.25)
-    observed.hubspot_answered(401)
+    observed.hubspot_answered(401, 0.1)
     with health_of(lambda: GOOD, observations=observed) as client:
         answer = client.get("/health")
     body = answer.json()
@@ -180,7 +180,7 @@ def test_metrics_show_what_was_noted() -> None:
     observed.job_ended("poll", 0.3, failed=False)
     observed.job_ended("poll", 0.3, failed=True)
     for status in (200, 200, 429):
-        observed.hubspot_answered(status)
+        observed.hubspot_answered(status, 0.1)
     observed.webhook_answered("200")
     observed.webhook_dropped(3)
     observed.signature_refused()
@@ -265,7 +265,7 @@ def test_noting_nothing_is_the_default() -> None:
     idle = Observations()
     idle.ticket_settled(state="notified", triage_seconds=1)
     idle.job_ended("poll", 1, failed=True)
-    idle.hubspot_answered(500)
+    idle.hubspot_answered(500, 0.1)
     idle.service_asked("groq", ok=False)
     assert idle.last_outcomes() == {}
     assert report_unread("x").latency_ms is None

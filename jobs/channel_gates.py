@@ -7,7 +7,7 @@ from enum import Enum
 from jobs.name_held_tickets import knock, name_held_tickets
 from jobs.notify.channel import Channel
 from jobs.run_report import RunReport
-from models import claims, switches
+from models import releases, switches
 from models.notices import count_held
 from models.switches import Pause
 
@@ -115,7 +115,7 @@ class ChannelGates:
         if pause is None:
             if first:
                 # A new URL or token: what waits for the end of the old one's pause need not.
-                claims.hasten_retries(PAUSED)
+                releases.hasten_retries(PAUSED)
             return Gate.OPEN
         self._pauses[channel.name] = pause
         # Rule 8: a settings fault is probed at start too; the operator may just have mended it.
@@ -148,7 +148,7 @@ class ChannelGates:
 
     def _open(self, channel: Channel) -> Gate:
         switches.lift_pause(channel.name, channel.key_hash)
-        claims.hasten_retries(PAUSED)
+        releases.hasten_retries(PAUSED)
         return Gate.OPEN
 
 

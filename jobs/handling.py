@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from jobs.desk import Desk, Handled
 from jobs.errors import SettingsError, SourceError, TriageError
-from jobs.handle_tickets import Desk, Handled, backoff, handle_ticket
+from jobs.handle_tickets import handle_ticket
 from jobs.run_report import Result, Tally
+from jobs.tell_channel import backoff
 from jobs.ticket import Ticket
-from models import claims
+from models import claims, releases
 from models.claims import Claim
 from models.errors import StoreError
 
@@ -200,7 +202,7 @@ class Handling:
     def _handle(self, taken: Claim, read: ReadTicket) -> Handled:
         try:
             if read.unreadable:
-                released = claims.release_for_retry(taken, backoff(taken), "unreadable")
+                released = releases.release_for_retry(taken, backoff(taken), "unreadable")
                 return Handled(Result.RETRYING if released else Result.LOST)
             return handle_ticket(self._desk, taken, read.ticket)
         except StoreError:
@@ -208,7 +210,7 @@ class Handling:
         except Exception:
             # Our own fault with this one ticket: counted (rule 8), tried again later, and others go on.
             log.exception("ticket failed", extra={"ticket_id": taken.ticket_id})
-            released = claims.release_for_retry(taken, backoff(taken), "internal_error", crashed=True)
+            released = releases.release_for_retry(taken, backoff(taken), "internal_error", crashed=True)
             return Handled(Result.RETRYING if released else Result.LOST)
 
     def _finish(self) -> None:

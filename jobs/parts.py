@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from jobs.channel_gates import ChannelGates
 from jobs.clock import utc_now
-from jobs.handle_tickets import Desk, Handled
+from jobs.desk import Desk, Handled
 from jobs.handling import Handling
 from jobs.hubspot.gateway import HubSpotGateway
 from jobs.note_events import named_setting, note_event

@@ -26,7 +26,7 @@ from jobs.run_report import Result
 from jobs.schedule import Timetable
 from jobs.timetable_jobs import TimetableJobs
 from jobs.watchdog import Watchdog
-from models import claims, cursors, schema
+from models import claims, cursors, releases, schema
 from models.counts import Event
 from models.database import open_database
 from models.errors import StoreError, StoreUnreachable
@@ -225,7 +225,7 @@ class Worker:
         try:
             for name in ("poll", "sweep"):
                 cursors.drop_lease(name, self.owner)
-            return claims.release_unsent(self.owner)
+            return releases.release_unsent(self.owner)
         except StoreError as error:
             log.warning("claims not given back; their leases run out", extra={"reason": str(error)})
             return 0

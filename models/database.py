@@ -16,33 +16,23 @@ import psycopg2.extensions
 from peewee import (
     SQL,
     Database,
-    DatabaseError,
     DatabaseProxy,
     Field,
-    InterfaceError,
     Model,
     OperationalError,
     PostgresqlDatabase,
     SqliteDatabase,
 )
-from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase, PooledSqliteDatabase
+from playhouse.pool import PooledPostgresqlDatabase, PooledSqliteDatabase
 
 from models.errors import StoreRefused, StoreUnreachable, StoreUnsafe
+from models.store_faults import CONNECTION_FAULTS, STORE_FAULTS, driver_error, translated
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 UTC_MILLISECONDS = "UTC_MILLISECONDS"
 CONFLICTS = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
-# Peewee wraps most of the driver's errors, but not all classes below OperationalError: deadlocks escape it.
-CONNECTION_FAULTS = (
-    OperationalError,
-    InterfaceError,
-    psycopg2.OperationalError,
-    psycopg2.InterfaceError,
-    MaxConnectionsExceeded,
-)
-STORE_FAULTS = (*CONNECTION_FAULTS, DatabaseError)
 READ_ONLY, NOT_ALLOWED = "25006", "42501"
 RERUNS = 8
 SQLITE_RERUNS = 2  # each has waited ten seconds for the lock
@@ -287,54 +277,7 @@ def is_conflict(error: Exception) -> bool:
     return "locked" in str(error) or "busy" in str(error)
 
 
-def driver_error(error: Exception) -> Exception:
-    """What the driver raised: Peewee keeps it in ``orig``, and only it has the server's code."""
-    return cast(Exception, getattr(error, "orig", error))
-
-
 def forget_idle_connections() -> None:
     # After one lost connection the pool's others are as dead as it: a server restart closes all of them.
     if on_postgres():
         database.close_idle()
-
-
-def translated(error: Exception) -> StoreRefused | StoreUnreachable:
-    text = str(error)
-    if any(
-        sign in text for sign in ("authentication failed", "no password supplied", "no pg_hba.conf entry")
-    ):
-        return StoreRefused("DATABASE_URL: the server refuses this user or password; correct the URL")
-    if "does not exist" in text and ("database" in text or "role" in text):
-        return StoreRefused(
-            "DATABASE_URL: the server has no such database or user; create it or correct the URL"
-        )
-    if "unable to open database file" in text:
-        return StoreRefused(
-            "DATABASE_URL: the SQLite file cannot be opened; check its folder and permissions"
-        )
-    if isinstance(error, MaxConnectionsExceeded):
-        return StoreUnreachable("the database pool is exhausted; raise DB_POOL_SIZE")
-    return StoreUnreachable(
-        f"the database cannot be reached or was lost ({reason_of(text)}); check DATABASE_URL"
-    )
-
-
-def reason_of(text: str) -> str:
-    """A known phrase of the driver's message: the message itself may hold host names and query text."""
-    phrases = (
-        "Connection refused",
-        "could not translate host name",
-        "timeout expired",
-        "server closed the connection",
-        "terminating connection",
-        "the database system is starting up",
-        "the database system is shutting down",
-        "too many clients",
-        "SSL",
-        "disk I/O error",
-        "database or disk is full",
-        "readonly database",
-        "database is locked",
-        "file is not a database",
-    )
-    return next((phrase for phrase in phrases if phrase in text), "connection error")

@@ -22,8 +22,9 @@ from models.claims import CLAIM, Claim, claim
 from models.database import close_database, connection, database, open_database, to_text
 from models.proposals import PROPOSE, Proposal, propose
 from models.schema import deploy_migrations
-from models.sends import BEGIN, RECORD_SENT, VerdictColumns, begin_delivery, record_sent
+from models.sends import RECORD_SENT, record_sent
 from models.tickets import LOOK_UP, ProcessedTicket, Source, TicketState, look_up_ticket
+from models.write_ahead import BEGIN, VerdictColumns, begin_delivery
 from tests.benchmarks.machine import machine, new_postgres, new_sqlite, postgres_settings
 
 LIMIT = 1.5

@@ -5,7 +5,8 @@ from typing import Any
 
 from peewee import fn
 
-from jobs.handle_tickets import Desk, Handled, handle_ticket
+from jobs.desk import Desk, Handled
+from jobs.handle_tickets import handle_ticket
 from jobs.ticket import Ticket
 from models.counts import HourlyCount
 from models.database import connection

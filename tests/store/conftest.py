@@ -9,8 +9,8 @@ from models.claims import Claim, claim
 from models.database import connection
 from models.deliveries import Delivery
 from models.proposals import Proposal, propose
-from models.sends import VerdictColumns, begin_delivery
 from models.tickets import ProcessedTicket, Source
+from models.write_ahead import VerdictColumns, begin_delivery
 
 CREATED = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 VERDICT = VerdictColumns(

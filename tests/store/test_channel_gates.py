@@ -6,7 +6,7 @@ from jobs.channel_gates import PAUSED, ChannelGates
 from jobs.name_held_tickets import KNOCK
 from jobs.notify.outcome import NotSent, Outcome, Probe, Sent, Unknown
 from jobs.run_report import RunReport
-from models import claims, switches
+from models import claims, releases, switches
 from models.database import connection
 from models.notices import take_unnoticed
 from tests.fakes.channel import FakeChannel
@@ -83,7 +83,7 @@ def test_what_waited_for_a_mended_setting_is_due_at_start(
     switches.pause_for_fault("discord", key_hash, "http_404")
     for ticket_id, error in (("1", PAUSED), ("2", "rate_limited")):
         ledger.find(ticket_id)
-        assert claims.release_for_retry(ledger.claim(ticket_id, "one"), 600, error)
+        assert releases.release_for_retry(ledger.claim(ticket_id, "one"), 600, error)
     ChannelGates([channel], str, Watch()).look()
     assert claims.find_due(9) == ["1"]
 
@@ -92,7 +92,7 @@ def test_what_waits_for_a_fault_that_stays_waits_on(channel: FakeChannel, ledger
     switches.pause_for_fault("discord", "", "http_404")
     channel.probing = Probe(answers=False, fault="DISCORD_WEBHOOK_URL: gone")
     ledger.find("1")
-    claims.release_for_retry(ledger.claim("1", "one"), 600, PAUSED)
+    releases.release_for_retry(ledger.claim("1", "one"), 600, PAUSED)
     ChannelGates([channel], str, Watch()).look()
     assert claims.find_due(9) == []
 

@@ -6,13 +6,11 @@ from models import sends
 from models.claims import (
     claim,
     find_due,
-    release_for_retry,
-    release_unsent,
     renew_leases,
     seconds_until_due,
-    skip_ticket,
 )
 from models.deliveries import DeliveryState
+from models.releases import release_for_retry, release_unsent, skip_ticket
 from models.tickets import SkipReason, TicketState
 from tests.store.conftest import CREATED, Ledger
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.handle_tickets import CRASHES_BEFORE_MINIMAL, LONGEST_RETRY_SECONDS, handle_ticket
+from jobs.handle_tickets import CRASHES_BEFORE_MINIMAL, handle_ticket
 from jobs.notify.outcome import NotSent, Sent
 from jobs.run_report import Result
+from jobs.tell_channel import LONGEST_RETRY_SECONDS
 from jobs.verdict import Provider
 from models.claims import claim, read_claims, seconds_until_due
 from models.database import connection

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from jobs.desk import Handled
 from jobs.errors import SourceError
-from jobs.handle_tickets import Handled
 from jobs.handling import Handling, fetch_around
 from jobs.run_report import Result, RunReport
 from jobs.ticket import Ticket

@@ -18,8 +18,9 @@ from models.cursors import Cursor
 from models.database import close_database, connection, database, open_database, read_clock
 from models.deliveries import Delivery, DeliveryState
 from models.proposals import Proposal, propose
-from models.sends import begin_delivery, record_sent
+from models.sends import record_sent
 from models.tickets import ProcessedTicket, SkipReason, Source, TicketState
+from models.write_ahead import begin_delivery
 from tests.store.conftest import VERDICT
 
 CHANNELS = ["console", "discord"]

@@ -5,9 +5,9 @@ from datetime import datetime
 import pytest
 
 from jobs.run_report import Result
-from models.claims import skip_ticket
 from models.database import connection
 from models.proposals import Proposal, Proposed, propose
+from models.releases import skip_ticket
 from models.retention import HeldBack, read_horizon
 from models.tickets import ProcessedTicket, SkipReason, Source, TicketState, known_ids
 from tests.fakes.hubspot import make_ticket

@@ -7,7 +7,8 @@ from jobs.errors import SettingsError, TriageError
 from jobs.examine_services import examine_channels, examine_hubspot, examine_models, examine_webhook
 from jobs.finding import Finding, fail, ok, warn
 from jobs.settings import Need, Settings, load_settings
-from jobs.triage.prompt import load_sop
+from jobs.triage.prompt import count_sop_left_out, load_sop
+from jobs.wiring import build_models
 from models import cursors, schema
 from models.database import close_database, may_exist, open_database, read_clock
 from models.errors import StoreError
@@ -60,7 +61,12 @@ def examine_procedures(settings: Settings) -> Iterator[Finding]:
     if settings.sop_file is None:
         yield ok("procedures", "SOP_FILE is not set: the guidelines alone are used")
         return
-    yield ok("procedures", f"SOP_FILE has {len(load_sop(settings.sop_file))} characters")
+    sop = load_sop(settings.sop_file)
+    yield ok("procedures", f"SOP_FILE has {len(sop)} characters")
+    for model in build_models(settings):
+        if left_out := count_sop_left_out(settings.company_name, sop, model.budget_chars):
+            line = f"SOP_FILE's last {left_out} characters never reach {model.model}; put what matters first"
+            yield warn("procedures", line)
 
 
 def examine_database_alone() -> Iterator[Finding]:

@@ -40,13 +40,19 @@ def nobody(_: Usage) -> None:
 def build_triager(settings: Settings, on_usage: OnUsage = nobody) -> Triager:
     """The local model first, Groq behind it; the rules behind both are the triager's own."""
     sop = load_sop(settings.sop_file) if settings.sop_file else ""
+    masker = None if settings.cloud_triage == "full" else mask
+    models = build_models(settings, on_usage)
+    return Triager(models, company_name=settings.company_name, sop=sop, masker=masker)
+
+
+def build_models(settings: Settings, on_usage: OnUsage = nobody) -> list[Model]:
+    """Those that are set up, in the order they are asked in."""
     models: list[Model] = []
     if settings.local_llm_url:
         models.append(build_ollama(settings, settings.local_llm_url, on_usage))
     if settings.groq_api_key and settings.cloud_triage != "off":
         models.append(build_groq(settings, settings.groq_api_key.get_secret_value(), on_usage))
-    masker = None if settings.cloud_triage == "full" else mask
-    return Triager(models, company_name=settings.company_name, sop=sop, masker=masker)
+    return models
 
 
 def build_groq(settings: Settings, api_key: str, on_usage: OnUsage = nobody) -> GroqModel:

@@ -86,6 +86,15 @@ def test_doctor_finds_nothing_wrong_and_changes_nothing(bench: Bench) -> None:
     assert "all applied" in line_of(bench.run("doctor", "--json"), "migrations")
 
 
+def test_procedures_that_no_prompt_can_hold_are_a_warning(sqlite_bench: Bench) -> None:
+    (sqlite_bench.folder / "long.md").write_text("Be kind. " * 4_000)
+    done = sqlite_bench.run("doctor", "--json", SOP_FILE="long.md")
+    assert done.code == 0
+    lines = [one["line"] for one in done.json["findings"] if one["name"] == "procedures"]
+    assert lines[0].startswith("SOP_FILE has 3")
+    assert "characters never reach" in lines[1]
+
+
 def test_doctor_makes_no_database_file(sqlite_bench: Bench) -> None:
     assert "no file yet" in line_of(sqlite_bench.run("doctor", "--json"), "database")
     assert not (sqlite_bench.folder / "triage.db").exists()

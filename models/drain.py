@@ -220,12 +220,6 @@ def list_ids(wanted: Expression, limit: int) -> list[int]:
 
 
 @rerun_on_conflict
-def inbox_depth() -> int:
-    """How many rows wait to be moved; those set aside and kept ones do not."""
-    return int(WebhookEvent.select().where(is_waiting()).count())
-
-
-@rerun_on_conflict
 def list_set_aside(limit: int = 100) -> list[WebhookEvent]:
     """The newest rows that failed five times, with ``last_error``; merges that are only kept are none."""
     return list(

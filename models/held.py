@@ -20,15 +20,6 @@ class Release(StrEnum):
 
 
 @rerun_on_conflict
-def list_held(limit: int = 100) -> list[str]:
-    """Ids of held tickets, oldest first."""
-    held = ProcessedTicket.select(ProcessedTicket.ticket_id).where(
-        ProcessedTicket.state == TicketState.UNCONFIRMED
-    )
-    return [row.ticket_id for row in held.order_by(ProcessedTicket.created_at).limit(limit)]
-
-
-@rerun_on_conflict
 def resend_ticket(ticket_id: str) -> Release:
     """A person saw that it was not sent: due at once, and sent once more."""
     with transaction():

@@ -1,7 +1,6 @@
 """The webhook inbox: ids and times of received events until the drain moves them to the ledger."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, cast
@@ -53,20 +52,8 @@ class WebhookEvent(BaseModel):
         indexes = ((("portal_id", "event_type", "object_id", "event_id", "occurred_at"), True),)
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedEvent:
-    """An event on its way into the inbox; ``merged_ids`` are the tickets that became part of its object."""
-
-    portal_id: str
-    event_type: str
-    object_id: str
-    event_id: str = ""
-    occurred_at: datetime | None = None
-    merged_ids: tuple[str, ...] = ()
-
-
 class EventLike(Protocol):
-    """A ReceivedEvent, or a type of the same shape that knows nothing of the store."""
+    """An event on its way into the inbox; ``merged_ids`` are the tickets that became part of its object."""
 
     @property
     def portal_id(self) -> str: ...
@@ -159,8 +146,3 @@ def store_plainly(texts: Sequence[Column], milliseconds: Sequence[int]) -> int:
             some = WebhookEvent.insert_many(named[start : start + ROWS_AT_ONCE])
             new += some.on_conflict_ignore().as_rowcount().execute()
     return new
-
-
-def merged_ids_of(event: WebhookEvent) -> tuple[str, ...]:
-    """The tickets that a merge event made part of ``object_id``; empty for the other kinds."""
-    return tuple(event.merged_ids.split(MERGED_SEPARATOR)) if event.merged_ids else ()

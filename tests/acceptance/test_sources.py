@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from jobs.sandbox.hubspot import SimulatedHubSpot
 from jobs.sandbox.serving import Outcome, Request
 from models.cursors import Cursor, take_lease
-from models.inbox import EventType, ReceivedEvent, WebhookEvent, store_events
+from models.inbox import EventType, WebhookEvent, store_events
 from models.tickets import ProcessedTicket
 from tests.acceptance.conftest import Bench
+from tests.fakes.inbox import ReceivedEvent
 
 HALF_AN_HOUR = timedelta(minutes=30)
 LONG_AGO = timedelta(days=400)

@@ -12,11 +12,12 @@ import pytest
 from jobs.drain_inbox import drain_inbox
 from models import cursors
 from models.database import connection, database, on_postgres, transaction
-from models.drain import Drained, Row, drain_events, inbox_depth, list_set_aside, sort_rows
+from models.drain import Drained, Row, drain_events, list_set_aside, sort_rows
 from models.errors import StoreUnreachable
-from models.inbox import EventType, ReceivedEvent, WebhookEvent, store_events
+from models.inbox import EventType, WebhookEvent, store_events
 from models.proposals import Proposal, propose
 from models.tickets import ProcessedTicket, SkipReason, Source, TicketState, known_ids, look_up_ticket
+from tests.fakes.inbox import ReceivedEvent, waiting
 from tests.store.conftest import Ledger
 
 PORTAL = "4711"
@@ -73,11 +74,11 @@ def test_an_empty_inbox_drains_to_nothing(opened: Ledger) -> None:
 
 def test_a_received_creation_becomes_a_found_ticket_and_leaves_the_inbox(opened: Ledger) -> None:
     receive("1")
-    assert inbox_depth() == 1
+    assert waiting() == 1
     assert drain_events(10) == Drained(moved=1, found=1)
     ticket = opened.ticket("1")
     assert (ticket.state, ticket.source) == (TicketState.FOUND, "webhook")
-    assert (inbox_depth(), rows_left()) == (0, [])
+    assert (waiting(), rows_left()) == (0, [])
 
 
 def test_a_creation_event_brings_its_time_along(opened: Ledger) -> None:
@@ -147,7 +148,7 @@ def test_nothing_is_moved_before_the_activation_is_fixed(ledger: Ledger) -> None
     assert drain_inbox() == Drained()
     cursors.bind_portal(PORTAL)
     assert drain_inbox() == Drained()
-    assert (look_up_ticket("1"), inbox_depth()) == (None, 1)
+    assert (look_up_ticket("1"), waiting()) == (None, 1)
     since = NOW - timedelta(days=3)
     assert cursors.activate(NOW, since, timedelta(minutes=15)) == since
     assert drain_inbox() == Drained(moved=1, found=1)
@@ -161,7 +162,7 @@ def test_a_merge_is_proposed_as_its_new_ticket_and_kept_once(opened: Ledger) -> 
     assert (kept.object_id, kept.merged_ids, kept.last_error) == ("30", "10;20", "kept for the merge rule")
     assert kept.set_aside_at is not None
     assert drain_events(10) == Drained()
-    assert (inbox_depth(), list_set_aside(10)) == (0, [])
+    assert (waiting(), list_set_aside(10)) == (0, [])
 
 
 def test_a_poison_row_does_not_hold_the_others(poison: str) -> None:
@@ -194,7 +195,7 @@ def test_a_row_that_fails_five_times_is_set_aside_and_shown(poison: str) -> None
     ]
     (shown,) = list_set_aside(10)
     assert (shown.object_id, shown.attempts, shown.last_error) == (poison, 5, "IntegrityError")
-    assert inbox_depth() == 0
+    assert waiting() == 0
     receive("1")
     assert drain_inbox() == Drained(moved=1, found=1)
 
@@ -243,7 +244,7 @@ def test_a_failed_batch_leaves_no_half_of_itself(poison: str, monkeypatch: pytes
     monkeypatch.setattr("models.drain.move_one_by_one", lambda *_: Drained())
     drain_events(10)
     assert known_ids(["1", "2"]) == set()
-    assert inbox_depth() == 3
+    assert waiting() == 3
 
 
 def test_a_lost_store_is_no_rows_fault(opened: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +280,7 @@ def test_drains_at_once_move_every_row_once(opened: Ledger) -> None:
     assert sum(one.moved for one in reports) == 4_500
     assert sum(one.found for one in reports) == 3_000
     assert sum(one.failed for one in reports) == 0
-    assert inbox_depth() == 0
+    assert waiting() == 0
     with connection():
         assert ProcessedTicket.select().count() == 3_000
 
@@ -335,7 +336,7 @@ def test_rows_that_arrive_during_a_drain_are_moved_too(opened: Ledger) -> None:
 def test_a_stop_ends_between_two_batches(opened: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     receive(*map(str, range(30)))
     monkeypatch.setattr("jobs.drain_inbox.DRAIN_BATCH", 10)
-    assert drain_inbox(stop=lambda: inbox_depth() <= 10) == Drained(moved=20, found=20)
+    assert drain_inbox(stop=lambda: waiting() <= 10) == Drained(moved=20, found=20)
     assert drain_inbox(stop=lambda: True) == Drained()
     assert drain_inbox() == Drained(moved=10, found=10)
 

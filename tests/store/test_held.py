@@ -1,7 +1,7 @@
 import pytest
 
 from models.deliveries import DeliveryState
-from models.held import Release, confirm_ticket, list_held, resend_ticket
+from models.held import Release, confirm_ticket, resend_ticket
 from models.sends import conclude_claim, record_sent, record_unknown
 from models.tickets import TicketState
 from tests.store.conftest import Ledger
@@ -13,11 +13,6 @@ def held(ledger: Ledger) -> Ledger:
     record_unknown("1", "console", 1, "timeout")
     conclude_claim(taken, ["console"], 30, "timeout")
     return ledger
-
-
-def test_held_tickets_are_listed(held: Ledger) -> None:
-    held.find("2")
-    assert list_held() == ["1"]
 
 
 def test_resend_sends_once_more(held: Ledger) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from jobs.find_silences import find_silences
+from jobs.name_held_tickets import HELD_HINT
 from jobs.take_readings import DAY, Limits, PausedChannel, Readings
 from models.health import JobReading
 from models.retention import HeldBack
@@ -20,10 +21,6 @@ HOLDERS: dict[str, str] = {
     HeldBack.HELD_TICKET: "a held ticket is that old; look for its card, then confirm or resend it",
     "horizon": "the nightly retention has not run; run: python main.py retention",
 }
-HELD_HINT = (
-    "python main.py tickets --state unconfirmed lists them; look whether their card is there, then "
-    "confirm TICKET or resend TICKET"
-)
 
 
 class Status(StrEnum):

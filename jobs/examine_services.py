@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 from jobs.errors import ModelError, SettingsError, TriageError
 from jobs.finding import Finding, fail, ok, warn
 from jobs.hubspot.client import HubSpotClient
+from jobs.hubspot.events import WEBHOOK_PATH
 from jobs.hubspot.faults import SCOPE_OF
 from jobs.hubspot.gateway import parse_account
 from jobs.notify.card import NOT_TRIAGED_COLOUR, Card
 from jobs.notify.channel import Channel
 from jobs.notify.discord import DiscordWebhook
 from jobs.notify.outcome import NotSent, Sent
+from jobs.outgoing import client_options
 from jobs.setting_checks import CrmProperty
 from jobs.settings import Settings
 from jobs.ticket import Ticket
-from jobs.triage.calls import client_options
 from jobs.triage.chain import Triager
 from jobs.triage.groq import GroqModel
 from jobs.triage.masking import mask
@@ -28,7 +29,6 @@ from models.cursors import wrong_portal_line
 if TYPE_CHECKING:
     import httpx
 
-WEBHOOK_PATH = "/webhook/hubspot"
 WEBHOOK_SECONDS = 5.0
 ANY_RECORD = "1"  #: whether there is one or not, a read of its id shows the scope and nothing of anybody
 PLURAL = {"ticket": "tickets", "contact": "contacts", "company": "companies"}

@@ -4,7 +4,7 @@ import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from jobs.triage.calls import client_options
+from jobs.outgoing import client_options
 
 if TYPE_CHECKING:
     import httpx

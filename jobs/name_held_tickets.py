@@ -13,6 +13,10 @@ WORDS = (
     "`python main.py confirm TICKET` (it is there) or `python main.py resend TICKET` (it is not):"
 )
 
+HELD_HINT = (
+    "python main.py tickets --state unconfirmed lists them; look whether their card is there, then "
+    "confirm TICKET or resend TICKET"
+)
 KNOCK = "Trying whether this channel takes messages again: cards before this one may not have arrived."
 
 

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from jobs.check_health import HELD_HINT, OLDEST_OPEN_SECONDS, span
+from jobs.check_health import OLDEST_OPEN_SECONDS, span
 from jobs.find_silences import find_silences
+from jobs.name_held_tickets import HELD_HINT
 from jobs.notify.discord import DiscordWebhook
 from jobs.notify.outcome import NotSent, Outcome, Sent
 from jobs.take_readings import AlarmReadings, Limits

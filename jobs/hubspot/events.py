@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, NoReturn
 
+WEBHOOK_PATH = "/webhook/hubspot"  #: what HubSpot calls, behind PUBLIC_URL
 TICKET_TYPE = "0-5"
 MOST_EVENTS = 100
 MOST_ID_DIGITS = 20

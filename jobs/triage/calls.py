@@ -1,19 +1,11 @@
-"""What a call to any model's server has in common: how it is opened, and what its faults are called.
-
-Nothing from the environment changes a call: proxies, .netrc, SSL_CERT_FILE and the SDKs' own variables are
-ignored, so that a ticket and a secret go where the settings say and nowhere else.
-"""
+"""What a call to any model's server has in common: what it took, and what its faults are called."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jobs.errors import ModelError, SettingsError
 from jobs.verdict import Provider
-
-if TYPE_CHECKING:
-    import httpx
 
 SETTINGS_FAULTS = frozenset({"refused_credential", "model_missing"})
 """Kinds that no second try mends, only a setting or whoever runs the server."""
@@ -29,8 +21,6 @@ _NAMED_STATUS = {
     429: "limited",
     503: "busy",
 }
-# Both SDKs add more: what this machine is, and headers and keys they find in the environment.
-_SENT = ("Host", "Accept", "Accept-Encoding", "Connection", "Content-Type", "Content-Length", "User-Agent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +41,6 @@ def tokens_of(said: object) -> int:
     """The number of tokens that a server named; 0 for anything that is none."""
     is_number = isinstance(said, int) and not isinstance(said, bool)
     return max(0, min(int(said), MOST_TOKENS)) if is_number else 0  # type: ignore[call-overload]
-
-
-def client_options(timeout_seconds: float, secrets: Mapping[str, str | None]) -> dict[str, Any]:
-    """Arguments for an httpx client whose whole calls end in time; ``secrets`` are headers, None left out.
-
-    Takes 190 ms for importing httpx, which ``--help`` and ``stats`` need not pay.
-    """
-    from jobs.triage.deadline import DeadlineTransport
-
-    return {
-        "timeout": timeout_seconds,
-        "transport": DeadlineTransport(),
-        "auth": _send_only({name: secret for name, secret in secrets.items() if secret is not None}),
-        "follow_redirects": False,
-        "trust_env": False,
-    }
 
 
 def kind_of(exc: BaseException) -> str:
@@ -118,14 +92,3 @@ def check_header(setting: str, secret: str | None) -> str | None:
     if secret is not None and not (secret.isascii() and secret.isprintable()):
         raise SettingsError(f"{setting} holds a character that no HTTP header can carry; copy it again")
     return secret or None
-
-
-def _send_only(secrets: Mapping[str, str]) -> "Callable[[httpx.Request], httpx.Request]":
-    import httpx
-
-    def authorise(request: httpx.Request) -> httpx.Request:
-        sent = {name: request.headers[name] for name in _SENT if name in request.headers}
-        request.headers = httpx.Headers({**sent, **secrets})
-        return request
-
-    return authorise

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import ModelError, SettingsError
+from jobs.outgoing import client_options
 from jobs.triage import calls
 from jobs.triage.answer import ANSWER_SCHEMA
 from jobs.triage.prompt import Message, fit
@@ -140,9 +141,7 @@ class GroqModel:
 
                 # With GROQ_LOG or a root logger at debug the SDK would log every prompt.
                 logging.getLogger("groq").setLevel(logging.WARNING)
-                options = calls.client_options(
-                    self._timeout_seconds, {"Authorization": calls.bearer(self._key)}
-                )
+                options = client_options(self._timeout_seconds, {"Authorization": calls.bearer(self._key)})
                 self._client = groq.Groq(
                     api_key=self._key,
                     base_url=self._url,

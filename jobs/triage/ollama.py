@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from jobs.errors import ModelError
+from jobs.outgoing import client_options
 from jobs.triage import calls
 from jobs.triage.answer import ANSWER_SCHEMA
 from jobs.triage.prompt import ANSWER_TOKENS, Message, fit
@@ -114,7 +115,7 @@ class OllamaModel:
             if self._client is None:
                 import ollama
 
-                options = calls.client_options(self._timeout_seconds, self._secrets)
+                options = client_options(self._timeout_seconds, self._secrets)
                 self._client = ollama.Client(self._url, **options)
             return self._client
 

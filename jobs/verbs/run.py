@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.logs import start_logging
+from jobs.name_held_tickets import HELD_HINT
 from jobs.notify.channel import Channel
 from jobs.notify.console import ConsoleChannel
 from jobs.observations import Observations
@@ -36,10 +37,6 @@ ROWS = (
     ("skipped", "not to be told"),
     ("open", "open now, in the whole ledger"),
     ("unconfirmed", "held now: nobody can tell whether they were sent"),
-)
-HELD_HINT = (
-    "held tickets: python main.py tickets --state unconfirmed lists them; look whether their card is there, "
-    "then confirm TICKET or resend TICKET"
 )
 SIMULATION = (
     "This is a simulation: HubSpot, the model and Discord run on 127.0.0.1, the ledger is sandbox.db,\n"
@@ -176,7 +173,7 @@ def show_report(report: RunReport, *, as_json: bool) -> int:
     for line in (*(f"note: {note}" for note in report.notes), *report.problems):
         remark(line)
     if report.unconfirmed:
-        remark(HELD_HINT)
+        remark(f"held tickets: {HELD_HINT}")
     return report.exit_code
 
 

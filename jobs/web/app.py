@@ -11,8 +11,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from jobs.hubspot.events import WEBHOOK_PATH
 from jobs.web.answers import STATUS, ErrorCode, Refused, error_body, request_id_of
-from jobs.web.receiver import PATH, Receiver
+from jobs.web.receiver import Receiver
 
 log = logging.getLogger("triage")
 
@@ -35,7 +36,7 @@ def build_app(routes: Sequence[BaseRoute], receiver: Receiver | None = None) -> 
     rest.router.redirect_slashes = False
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == PATH and receiver is not None:
+        if scope["type"] == "http" and scope["path"] == WEBHOOK_PATH and receiver is not None:
             await receiver(scope, receive, send)
         elif scope["type"] == "http":
             await answer_or_log(rest, scope, receive, send)

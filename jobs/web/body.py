@@ -1,6 +1,7 @@
 """Reads a request's body within bounds of size and time."""
 
 import asyncio
+from contextlib import suppress
 
 from starlette.types import Message, Receive, Send
 
@@ -78,10 +79,8 @@ async def linger(receive: Receive, send: Send) -> None:
 
     A socket that is closed with something unread resets the connection, and the sender loses the answer.
     """
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_SECONDS):
             while (await receive()).get("more_body"):
                 pass
-    except TimeoutError:
-        pass
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -22,7 +22,6 @@ from jobs.web.refusals import Refusals
 
 log = logging.getLogger("triage")
 
-PATH = "/webhook/hubspot"
 JSON_TYPE = re.compile(rb"application/json\s*(;.*)?", re.IGNORECASE)
 OFF = (
     "the webhook receiver is off: set HUBSPOT_CLIENT_SECRET (with PUBLIC_URL) for signatures, "

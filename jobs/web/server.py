@@ -42,10 +42,6 @@ class WebServer:
         if not self.server.started:
             raise RuntimeError("the HTTP side did not start")
 
-    @property
-    def is_running(self) -> bool:
-        return self.thread is not None and self.thread.is_alive()
-
     def stop(self, seconds: float) -> bool:
         """Take no more requests, finish those taken, and end; True if that took less than ``seconds``.
 

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from jobs.hubspot.events import WEBHOOK_PATH as PATH
 from jobs.hubspot.signature import sign_v2
 from jobs.web import body as body_module
 from jobs.web import bounds, group_commit, refusals
 from jobs.web.body import MOST_BYTES
-from jobs.web.receiver import PATH, Receiver
+from jobs.web.receiver import Receiver
 from jobs.web.server import WebServer
 from models.errors import StoreUnreachable
 from tests.unit.web import (

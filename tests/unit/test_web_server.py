@@ -161,7 +161,8 @@ def test_what_was_taken_is_finished_before_it_ends() -> None:
         assert begun.wait(10)
         assert one.stop(10)
         thread.join()
-        assert not one.is_running
+        assert one.thread is not None
+        assert not one.thread.is_alive()
         with pytest.raises(OSError, match="refused"):
             post(one.port, TICKET)
         assert one.stop(1)

@@ -8,9 +8,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.hubspot.events import WEBHOOK_PATH as PATH
 from jobs.hubspot.signature import sign_v3
 from jobs.web.app import build_app
-from jobs.web.receiver import PATH, Receiver, ReceiverParts
+from jobs.web.receiver import Receiver, ReceiverParts
 from jobs.web.server import WebServer
 from models.inbox import EventLike
 

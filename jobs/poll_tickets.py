@@ -53,26 +53,16 @@ def poll_tickets(
     if not cursors.take_lease(Source.POLL, owner, lease_seconds):
         return PollReport(skipped=True)
     try:
-        return poll_window(gateway, owner, lease_seconds, overlap, now)
+        cursor = cursors.read_cursor(Source.POLL).looked_until_at
+        look = Look(Source.POLL, owner, lease_seconds, cursor - overlap, upper_bound(gateway, now))
+        looked = propose_pages(look, gateway.search_created)
     finally:
         cursors.drop_lease(Source.POLL, owner)
-
-
-def poll_window(
-    gateway: HubSpotGateway,
-    owner: str,
-    lease_seconds: float,
-    overlap: timedelta,
-    now: Callable[[], datetime],
-) -> PollReport:
-    cursor = cursors.read_cursor(Source.POLL).looked_until_at
-    look = Look(Source.POLL, owner, lease_seconds, cursor - overlap, upper_bound(gateway, now))
-    looked = propose_pages(look, gateway.search_created)
     return PollReport(
         looked.found,
         looked.reopened,
         looked.searches,
-        skipped=looked.lease_lost,
-        behind_seconds=0.0 if looked.lease_lost else max(0.0, (cursor - look.end).total_seconds()),
+        skipped=looked.skipped,
+        behind_seconds=0.0 if looked.skipped else max(0.0, (cursor - look.end).total_seconds()),
         shown=looked.shown,
     )

@@ -31,9 +31,11 @@ class Look:
 
 @dataclass(slots=True)
 class Looked:
-    """``shown`` counts tickets that the search gave, known ones too.
+    """``shown`` counts tickets that the search gave, known ones too; ``found`` the new ones of them.
 
-    ``completed``: the last page is stored, and the cursor with it, as far as it was behind.
+    ``completed``: the last page is stored, and the cursor with it, as far as it was behind. ``skipped`` is
+    True where another process looks: it held the lease, or took it over meanwhile. Neither of both: it was
+    stopped, or a clock is so far behind that nothing is to look at.
     """
 
     found: int = 0
@@ -42,7 +44,7 @@ class Looked:
     shown: int = 0
     searches: int = 0
     completed: bool = False
-    lease_lost: bool = False
+    skipped: bool = False
 
     def count(self, page: FoundPage, proposed: Proposed) -> None:
         self.found += proposed.found
@@ -63,8 +65,8 @@ def propose_pages(look: Look, search: Search, stop: Callable[[], bool] = never) 
         # A slow answer may have outlasted the lease: without it the cursor must not move, nor stand still.
         held = cursors.take_lease(look.source.value, look.owner, look.lease_seconds)
         looked.count(page, propose_page(look, page))
-        looked.lease_lost, looked.completed = not held, held and not page.more
-        if looked.lease_lost or (page.more and stop()):
+        looked.skipped, looked.completed = not held, held and not page.more
+        if looked.skipped or (page.more and stop()):
             break
     return looked
 

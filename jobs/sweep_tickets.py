@@ -1,30 +1,12 @@
 """The sweep: look again, wider and slower, for what poll and webhooks missed (design §5)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jobs.hubspot.gateway import HubSpotGateway
-from jobs.propose_pages import Look, never, propose_pages, upper_bound
+from jobs.propose_pages import Look, Looked, never, propose_pages, upper_bound
 from models import cursors
 from models.tickets import Source
-
-
-@dataclass(frozen=True, slots=True)
-class SweepReport:
-    """``shown`` counts every ticket that HubSpot showed, known ones too; ``found`` the new ones of them.
-
-    ``skipped`` is True where another process sweeps: it held the lease, or took it over meanwhile.
-    Neither skipped nor ``completed``: it was stopped, or a clock is so far behind that nothing is to look at.
-    """
-
-    found: int = 0
-    reopened: int = 0
-    beyond_memory: int = 0
-    shown: int = 0
-    searches: int = 0
-    completed: bool = False
-    skipped: bool = False
 
 
 def is_sweep_due(interval: timedelta) -> bool:
@@ -40,7 +22,7 @@ def sweep_tickets(
     hours: float,
     now: Callable[[], datetime],
     stop: Callable[[], bool] = never,
-) -> SweepReport:
+) -> Looked:
     """Propose every ticket changed since the last completed sweep began, less ``hours``.
 
     The first one looks from the ledger's activation less ``hours``. A sweep that breaks off, or that ``stop``
@@ -48,22 +30,13 @@ def sweep_tickets(
     from HubSpot. The ledger must be activated.
     """
     if not cursors.take_lease(Source.SWEEP, owner, lease_seconds):
-        return SweepReport(skipped=True)
+        return Looked(skipped=True)
     try:
         start = begin_of_sweep() - timedelta(hours=hours)
         look = Look(Source.SWEEP, owner, lease_seconds, start, upper_bound(gateway, now))
-        looked = propose_pages(look, gateway.search_changed, stop)
+        return propose_pages(look, gateway.search_changed, stop)
     finally:
         cursors.drop_lease(Source.SWEEP, owner)
-    return SweepReport(
-        looked.found,
-        looked.reopened,
-        looked.beyond_memory,
-        looked.shown,
-        looked.searches,
-        completed=looked.completed,
-        skipped=looked.lease_lost,
-    )
 
 
 def begin_of_sweep() -> datetime:

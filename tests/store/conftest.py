@@ -1,6 +1,6 @@
 """Shorthands for the ledger's tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +11,7 @@ from models.deliveries import Delivery
 from models.proposals import Proposal, propose
 from models.tickets import ProcessedTicket, Source
 from models.write_ahead import VerdictColumns, begin_delivery
+from tests.fakes.portal import Portal
 
 CREATED = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 VERDICT = VerdictColumns(
@@ -58,6 +59,21 @@ class Ledger:
         """Put a row into a state that time or another version would have brought."""
         with connection():
             ProcessedTicket.update(**columns).where(ProcessedTicket.ticket_id == ticket_id).execute()
+
+
+@pytest.fixture(scope="module")
+def portals() -> Iterator[Portal]:
+    """One server for the module: to stop one takes 50 ms."""
+    with Portal() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def portal(portals: Portal) -> Iterator[Portal]:
+    portals.empty()
+    yield portals
+    assert portals.write_attempts == []
+    assert portals.crashes == []
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """The poll against a real ledger and the simulated portal over real HTTP."""
 
-import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -12,58 +11,17 @@ from jobs.errors import SettingsError, SourceError
 from jobs.hubspot.client import HubSpotClient
 from jobs.hubspot.gateway import HubSpotGateway
 from jobs.poll_tickets import PollReport, poll_tickets
-from jobs.sandbox.faults import HubSpotFaults
-from jobs.sandbox.hubspot import SANDBOX_TOKEN, SimulatedHubSpot
-from jobs.sandbox.portal import Portal as Records
-from jobs.sandbox.serving import Outcome, Request, html_answer, json_answer
+from jobs.sandbox.hubspot import SANDBOX_TOKEN
+from jobs.sandbox.serving import html_answer, json_answer
 from models.cursors import Cursor, activate, drop_lease, lease_is_held, move_cursor, read_cursor, take_lease
 from models.database import connection, read_clock
 from models.tickets import ProcessedTicket, SkipReason, TicketState
+from tests.fakes.portal import Portal, to_milliseconds
 
 OVERLAP = timedelta(minutes=15)
 CLOSE = timedelta(seconds=5)
 HOUR = timedelta(hours=1)
 MILLISECOND = timedelta(milliseconds=1)
-
-
-class Portal(SimulatedHubSpot):
-    """The simulated portal, which can do something right before it answers a search."""
-
-    def __init__(self) -> None:
-        super().__init__(search_limit_per_second=None)
-        self.asked: list[dict[str, str]] = []
-        self.before_search: Callable[[int], Outcome | None] = lambda _: None
-
-    def answer(self, request: Request) -> Outcome:
-        if request.path.endswith("/search"):
-            filters = json.loads(request.body)["filterGroups"][0]["filters"]
-            self.asked.append({one["operator"]: one.get("value", "") for one in filters[:2]})
-            outcome = self.before_search(len(self.asked))
-            if outcome is not None:
-                return outcome
-        return super().answer(request)
-
-    def empty(self) -> None:
-        Records.__init__(self)
-        self.faults, self.access_token, self.searches = HubSpotFaults(), SANDBOX_TOKEN, 0
-        self.before_search = lambda _: None
-        self.requests.clear()
-        self.asked.clear()
-
-
-@pytest.fixture(scope="module")
-def portals() -> Iterator[Portal]:
-    """One server for the module: to stop one takes 50 ms."""
-    with Portal() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def portal(portals: Portal) -> Iterator[Portal]:
-    portals.empty()
-    yield portals
-    assert portals.write_attempts == []
-    assert portals.crashes == []
 
 
 class Poller:
@@ -123,10 +81,6 @@ def poller(store_url: str, portal: Portal) -> Iterator[Poller]:
     yield poller
     for client in poller.clients:
         client.close()
-
-
-def to_milliseconds(moment: datetime) -> datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def from_filter(value: str) -> datetime:

@@ -1,6 +1,5 @@
 """The sweep against a real ledger and the simulated portal over real HTTP."""
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -9,12 +8,9 @@ import pytest
 from jobs.errors import SourceError
 from jobs.hubspot.client import HubSpotClient
 from jobs.hubspot.gateway import HubSpotGateway
-from jobs.propose_pages import never
-from jobs.sandbox.faults import HubSpotFaults
-from jobs.sandbox.hubspot import SANDBOX_TOKEN, SimulatedHubSpot
-from jobs.sandbox.portal import Portal as Records
-from jobs.sandbox.serving import Outcome, Request
-from jobs.sweep_tickets import SweepReport, is_sweep_due, sweep_tickets
+from jobs.propose_pages import Looked, never
+from jobs.sandbox.hubspot import SANDBOX_TOKEN
+from jobs.sweep_tickets import is_sweep_due, sweep_tickets
 from models.cursors import (
     Cursor,
     activate,
@@ -28,58 +24,12 @@ from models.cursors import (
 from models.database import connection, read_clock
 from models.proposals import Proposal, propose
 from models.tickets import ProcessedTicket, SkipReason, Source, TicketState
+from tests.fakes.portal import Portal, to_milliseconds
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 HOURS = 72.0
 OVERLAP = timedelta(minutes=15)
 CLOSE = timedelta(minutes=1)  # a machine may be busy
-
-
-class Portal(SimulatedHubSpot):
-    """The simulated portal, which remembers the windows asked for and can do something before an answer."""
-
-    def __init__(self) -> None:
-        super().__init__(search_limit_per_second=None)
-        self.asked: list[dict[str, str]] = []
-        self.before_search: Callable[[int], object] = lambda _: None
-
-    def answer(self, request: Request) -> Outcome:
-        if request.path.endswith("/search"):
-            filters = json.loads(request.body)["filterGroups"][0]["filters"]
-            assert filters[0]["propertyName"] == "hs_lastmodifieddate"
-            self.asked.append({one["operator"]: one["value"] for one in filters[:2]})
-            self.before_search(len(self.asked))
-        return super().answer(request)
-
-    def empty(self) -> None:
-        Records.__init__(self)
-        self.faults, self.searches = HubSpotFaults(), 0
-        self.before_search = lambda _: None
-        self.asked.clear()
-
-    def add_changed(self, ago: timedelta, count: int = 1, **properties: str | None) -> list[str]:
-        """Tickets created a year ago and last changed ``ago``."""
-        made = self.add_many(count, created_at=datetime.now(UTC) - timedelta(days=365))
-        self.clock = lambda: (datetime.now(UTC) - ago).timestamp()
-        for one in made:
-            self.touch(one, **properties)
-        self.clock = lambda: datetime.now(UTC).timestamp()
-        return made
-
-
-@pytest.fixture(scope="module")
-def portals() -> Iterator[Portal]:
-    """One server for the module: to stop one takes 50 ms."""
-    with Portal() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def portal(portals: Portal) -> Iterator[Portal]:
-    portals.empty()
-    yield portals
-    assert portals.write_attempts == []
-    assert portals.crashes == []
 
 
 class Sweeper:
@@ -96,7 +46,7 @@ class Sweeper:
         lease_seconds: float = 60,
         worker_clock: datetime | None = None,
         stop: Callable[[], bool] = never,
-    ) -> SweepReport:
+    ) -> Looked:
         return sweep_tickets(
             HubSpotGateway(self.client, pipelines=pipelines),
             owner,
@@ -122,10 +72,7 @@ def sweeper(store_url: str, portal: Portal) -> Iterator[Sweeper]:
     sweeper = Sweeper(portal)
     yield sweeper
     sweeper.client.close()
-
-
-def to_milliseconds(moment: datetime) -> datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    assert portal.properties <= {"hs_lastmodifieddate"}
 
 
 def from_filter(value: str) -> datetime:
@@ -135,7 +82,7 @@ def from_filter(value: str) -> datetime:
 def test_the_first_sweep_looks_from_the_activation_less_its_hours(sweeper: Sweeper, portal: Portal) -> None:
     changed = portal.add_changed(3 * DAY)
     portal.add_changed(3 * DAY + 2 * HOUR)
-    assert sweeper.sweep() == SweepReport(found=1, shown=1, searches=1, completed=True)
+    assert sweeper.sweep() == Looked(found=1, shown=1, searches=1, completed=True)
     assert sweeper.known == set(changed)
     (asked,) = portal.asked
     assert from_filter(asked["GTE"]) == sweeper.opened_at - 3 * DAY
@@ -211,17 +158,17 @@ def test_a_sweep_that_breaks_off_keeps_what_it_stored_and_is_repeated_whole(
     assert not lease_is_held("sweep")
     assert is_sweep_due(DAY)
     portal.before_search, portal.faults.down = lambda _: None, False
-    assert sweeper.sweep("two") == SweepReport(found=300, shown=500, searches=3, completed=True)
+    assert sweeper.sweep("two") == Looked(found=300, shown=500, searches=3, completed=True)
     assert sweeper.known == set(made)
 
 
 def test_a_sweep_that_is_stopped_is_repeated_whole(sweeper: Sweeper, portal: Portal) -> None:
     portal.add_changed(HOUR, count=500)
     stopped = sweeper.sweep(stop=lambda: len(portal.asked) == 2)
-    assert stopped == SweepReport(found=400, shown=400, searches=2)
+    assert stopped == Looked(found=400, shown=400, searches=2)
     assert sweeper.looked == (None, None)
     assert not lease_is_held("sweep")
-    assert sweeper.sweep() == SweepReport(found=100, shown=500, searches=3, completed=True)
+    assert sweeper.sweep() == Looked(found=100, shown=500, searches=3, completed=True)
 
 
 def test_a_stop_after_the_last_page_is_too_late(sweeper: Sweeper) -> None:
@@ -230,7 +177,7 @@ def test_a_stop_after_the_last_page_is_too_late(sweeper: Sweeper) -> None:
 
 def test_a_sweep_that_another_process_does_is_left_to_it(sweeper: Sweeper, portal: Portal) -> None:
     assert take_lease("sweep", "another", 60)
-    assert sweeper.sweep() == SweepReport(skipped=True)
+    assert sweeper.sweep() == Looked(skipped=True)
     assert portal.asked == []
     assert read_cursor("sweep").lease_owner == "another"
 
@@ -246,7 +193,7 @@ def test_a_sweep_that_loses_its_lease_keeps_what_it_found_and_leaves_the_bounds(
             assert take_lease("sweep", "thief", 60)
 
     portal.before_search = steal
-    assert sweeper.sweep() == SweepReport(found=500, shown=500, searches=3, skipped=True)
+    assert sweeper.sweep() == Looked(found=500, shown=500, searches=3, skipped=True)
     assert sweeper.looked == (None, None)
     assert read_cursor("sweep").lease_owner == "thief"
 
@@ -273,7 +220,7 @@ def test_known_tickets_stay_as_they_are(sweeper: Sweeper, portal: Portal) -> Non
         ProcessedTicket.update(state=TicketState.SKIPPED, reason=SkipReason.GONE).where(
             ProcessedTicket.ticket_id == gone
         ).execute()
-    assert sweeper.sweep() == SweepReport(reopened=1, shown=2, searches=1, completed=True)
+    assert sweeper.sweep() == Looked(reopened=1, shown=2, searches=1, completed=True)
     with connection():
         states = {row.ticket_id: row.state for row in ProcessedTicket.select()}
     assert states == {told: TicketState.NOTIFIED, gone: TicketState.FOUND}

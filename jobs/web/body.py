@@ -2,10 +2,12 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any, cast
 
 from starlette.types import Message, Receive, Send
 
 from jobs.web.answers import ErrorCode, Refused
+from jobs.web.deadlines import Deadlines
 
 MOST_BYTES = 1_048_576
 BODY_SECONDS = 10.0
@@ -25,18 +27,30 @@ class BodyReader:
 
     def __init__(self) -> None:
         self.large = 0
+        self.late: set[asyncio.Task[Any]] = set()
+        self.deadlines: Deadlines[asyncio.Task[Any]] = Deadlines(self.end_late)
 
     async def read(self, receive: Receive) -> bytes:
         """Raises Gone, and Refused for a body that is too large, too slow, or one large one too many."""
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self.deadlines.add(task, BODY_SECONDS)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                message = await receive()
-                body = bytes_of(message)
-                if not message.get("more_body") and len(body) <= MOST_BYTES:
-                    return body
-                return await self.read_rest(receive, bytearray(body))
-        except TimeoutError:
-            raise Refused(ErrorCode.REQUEST_TIMEOUT, closes=True) from None
+            message = await receive()
+            body = bytes_of(message)
+            if not message.get("more_body") and len(body) <= MOST_BYTES:
+                return body
+            return await self.read_rest(receive, bytearray(body))
+        except asyncio.CancelledError:
+            if task in self.late and task.uncancel() == 0:
+                raise Refused(ErrorCode.REQUEST_TIMEOUT, closes=True) from None
+            raise  # somebody else ends the task
+        finally:
+            self.deadlines.remove(task)
+            self.late.discard(task)
+
+    def end_late(self, task: "asyncio.Task[Any]") -> None:
+        self.late.add(task)
+        task.cancel()
 
     async def read_rest(self, receive: Receive, body: bytearray) -> bytes:
         is_large = False

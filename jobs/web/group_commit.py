@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 
+from jobs.web.deadlines import Deadlines
 from models.errors import StoreError
 from models.inbox import EventLike
 
@@ -41,6 +42,12 @@ class Waiting:
     stored: "asyncio.Future[bool]"
 
 
+def give_up(stored: "asyncio.Future[bool]") -> None:
+    """Nobody knows yet whether it is stored."""
+    if not stored.done():
+        stored.set_result(False)
+
+
 class GroupCommitter:
     """All but ``store`` and ``on_stored``, which its threads call, belongs to the event loop that opened it.
 
@@ -56,6 +63,7 @@ class GroupCommitter:
         self.asides = 0
         self.expected = 1
         self.timer: asyncio.TimerHandle | None = None
+        self.deadlines: Deadlines[asyncio.Future[bool]] = Deadlines(give_up)
         self.is_failing = False
         self.jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
@@ -81,11 +89,11 @@ class GroupCommitter:
         self.waiting.append(one)
         self.waiting_rows += len(events)
         self.begin_when_enough_wait()
+        self.deadlines.add(one.stored, WAIT_SECONDS)
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                stored = await one.stored
-        except TimeoutError:
-            raise NotStored from None
+            stored = await one.stored
+        finally:
+            self.deadlines.remove(one.stored)
         if not stored:
             raise NotStored
 

@@ -31,6 +31,7 @@ class Delivery(BaseModel):
     last_error = CharField(max_length=100, null=True)
     resent_at = UtcDateTimeField(null=True)
     notice_at = UtcDateTimeField(null=True)
+    decided_at = UtcDateTimeField(null=True)
 
     class Meta:
         table_name = "deliveries"

@@ -197,6 +197,7 @@ def test_a_card_that_is_refused_twice_is_held(bench: Bench) -> None:
 def test_closed_keep_alive_connections_are_mistaken_for_nothing(bench: Bench) -> None:
     ids = bench.add(20)
     bench.discord.idle_close_seconds = 0.01
+    bench.discord.idle_lost_seconds = 0.0
     bench.ollama.faults.latency_seconds = 0.1
     run = bench.run("run-once", "--json")
     assert (run.code, run.json["notified"], run.json["unconfirmed"]) == (0, 20, 0)

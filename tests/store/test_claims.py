@@ -112,6 +112,28 @@ def test_a_lost_claim_can_neither_release_nor_skip(ledger: Ledger, expire: Expir
     assert ledger.ticket("1").lease_owner == "two"
 
 
+def test_a_claim_is_lost_where_its_own_process_claimed_anew(ledger: Ledger, expire: Expire) -> None:
+    ledger.find("1")
+    lost = ledger.claim("1")
+    expire("1")
+    ledger.claim("1")
+    assert ledger.begin(lost) is None
+    assert not release_for_retry(lost, 0, "late")
+    assert not skip_ticket(lost, SkipReason.GONE, None)
+    assert sends.conclude_claim(lost, ["console"], 0, "late") is None
+    assert (ledger.ticket("1").state, ledger.ticket("1").attempts) == (TicketState.CLAIMED, 2)
+
+
+def test_a_claim_is_lost_where_anothers_has_the_same_number(ledger: Ledger) -> None:
+    ledger.find("1")
+    lost = ledger.claim("1", "one")
+    ledger.edit("1", state=TicketState.FOUND, attempts=0)
+    assert ledger.claim("1", "two").attempt == lost.attempt
+    assert ledger.begin(lost) is None
+    assert not release_for_retry(lost, 0, "late")
+    assert ledger.ticket("1").lease_owner == "two"
+
+
 def test_a_skipped_ticket_is_settled_with_its_reason(ledger: Ledger) -> None:
     ledger.find("1")
     assert skip_ticket(ledger.claim("1"), SkipReason.BEFORE_ACTIVATION, CREATED)

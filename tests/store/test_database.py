@@ -1,12 +1,15 @@
 """How the store is reached, on both databases: times, durability, refusals, and connections that die."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from models.claims import find_due
+from models.cursors import take_lease
 from models.database import (
     close_database,
     connection,
@@ -158,6 +161,29 @@ def test_a_lock_that_is_not_had_in_time_is_a_conflict_to_run_again(new_postgres:
 
     assert (count_rows(), len(tries)) == (0, 2)
     session.close()
+    close_database()
+
+
+def test_a_deadlock_is_run_again_by_the_one_that_lost_it(new_postgres: Callable[..., str]) -> None:
+    open_database(new_postgres())
+    deploy_migrations()
+    both_hold_one = threading.Barrier(2, timeout=30)
+    tries: list[str] = []
+
+    @rerun_on_conflict
+    def lock_both(first: str, second: str) -> None:
+        tries.append(first)
+        with transaction():
+            take_lease(first, "one", 60)
+            if len(tries) <= 2:
+                both_hold_one.wait()
+            take_lease(second, "one", 60)
+
+    take_lease("poll", "one", 60)
+    take_lease("sweep", "one", 60)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lock_both, ["poll", "sweep"], ["sweep", "poll"]))
+    assert len(tries) == 3
     close_database()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from jobs.desk import Desk, Handled
+from jobs.hold_restored import behind_barrier, hold_restored
 from jobs.notify.card import build_card, build_minimal_card
 from jobs.notify.channel import Channel
 from jobs.notify.outcome import NotSent, Unknown
@@ -41,7 +42,7 @@ def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
     """Bring one claimed ticket as far as it goes now; ``ticket`` is None where HubSpot does not know it.
 
     1. What an earlier claim left unsettled comes first: a send in doubt is held, never repeated.
-    2. Tickets that are not to be told are skipped, with the reason.
+    2. Tickets that are not to be told are skipped, with the reason; after a restore the older ones are held.
     3. Triage, then each channel that was not told yet: write ahead, send, record.
 
     Raises StoreError where the ledger cannot be asked or told any more.
@@ -55,6 +56,9 @@ def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
     reason = None if taken.deliveries else reason_to_skip(desk, taken, ticket)
     if reason is not None:
         return skipped(desk, taken, reason, ticket.created_at)
+    in_doubt = behind_barrier(taken, ticket, untold)
+    if in_doubt:
+        return hold_restored(desk, taken, ticket, in_doubt)
     return tell_all(desk, taken, ticket, untold)
 
 

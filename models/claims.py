@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from peewee import SQL, Case, Expression, ModelSelect, fn
 
+from models.cursors import Cursor
 from models.database import (
     clock,
     database,
@@ -23,7 +24,7 @@ from models.deliveries import Delivery, DeliveryState
 from models.names import Names
 from models.tickets import OPEN_STATES, ProcessedTicket, TicketState
 
-t, d = Names(ProcessedTicket), Names(Delivery)
+t, d, c = Names(ProcessedTicket), Names(Delivery), Names(Cursor)
 MAYBE_TOLD = (DeliveryState.SENT, DeliveryState.SENDING, DeliveryState.UNCONFIRMED)
 
 CLAIM = f"""
@@ -43,16 +44,21 @@ WITH due AS (
     RETURNING t.{t.ticket_id}, t.{t.attempts}, t.{t.crashes}, t.{t.missing_since_at},
               t.{t.ticket_created_at}, t.{t.creation_event_at}, t.{t.source}
 )
-SELECT c.*, d.{d.channel}, d.{d.state}, d.{d.attempts}
+SELECT c.*, (SELECT {c.restored_at} FROM {c} WHERE {c.name} = 'ledger'),
+    d.{d.channel}, d.{d.state}, d.{d.attempts}, d.{d.decided_at}
 FROM claimed c LEFT JOIN {d} d ON d.{d.ticket_id} = c.{t.ticket_id}"""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownDelivery:
-    """A delivery as the claimant read it; the write-ahead requires that it still stands so."""
+    """A delivery as the claimant read it; the write-ahead requires that it still stands so.
+
+    ``decided_at`` is when a person or a look last decided that its card is not there.
+    """
 
     state: DeliveryState
     attempts: int
+    decided_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,8 @@ class Claim:
 
     ``crashes`` counts earlier tries that ended without a word from their worker. ``ticket_created_at`` is
     None where no source told it; ``creation_event_at`` is set where a creation event overrides activation
-    and horizon (design §5). ``source`` showed the ticket first.
+    and horizon (design §5). ``source`` showed the ticket first. ``restored_at`` is the ledger's restore
+    barrier, None where it was never restored.
     """
 
     ticket_id: str
@@ -73,6 +80,7 @@ class Claim:
     ticket_created_at: datetime | None = None
     creation_event_at: datetime | None = None
     source: str | None = None
+    restored_at: datetime | None = None
 
 
 @rerun_on_conflict
@@ -119,14 +127,16 @@ def claim(ticket_ids: Sequence[str], owner: str, lease_seconds: float) -> list[C
 def claim_at_once(ordered: list[str], owner: str, lease_seconds: float) -> list[Claim]:
     claims: dict[str, Claim] = {}
     rows = database.execute_sql(CLAIM, (ordered, owner, lease_seconds)).fetchall()
-    for ticket_id, attempt, crashes, missing, created, event, source, channel, state, attempts in rows:
+    for ticket_id, attempt, crashes, missing, created, event, source, restored, *told in rows:
         one = claims.get(ticket_id)
         if one is None:
             times = to_utc(created), to_utc(event)
-            one = Claim(ticket_id, owner, attempt, crashes, to_utc(missing), {}, *times, source)
+            known = source, to_utc(restored)
+            one = Claim(ticket_id, owner, attempt, crashes, to_utc(missing), {}, *times, *known)
             claims[ticket_id] = one
+        channel, state, attempts, decided = told
         if channel is not None:
-            one.deliveries[channel] = KnownDelivery(DeliveryState(state), attempts)
+            one.deliveries[channel] = KnownDelivery(DeliveryState(state), attempts, to_utc(decided))
     return list(claims.values())
 
 
@@ -147,6 +157,7 @@ def claim_plainly(ordered: list[str], owner: str, lease_seconds: float) -> list[
 
 
 def read_claims(ticket_ids: list[str], owner: str) -> list[Claim]:
+    restored_at = Cursor.select(Cursor.restored_at).where(Cursor.name == "ledger")
     claims = {
         row.ticket_id: Claim(
             row.ticket_id,
@@ -158,11 +169,14 @@ def read_claims(ticket_ids: list[str], owner: str) -> list[Claim]:
             row.ticket_created_at,
             row.creation_event_at,
             row.source,
+            to_utc(cast(Any, row).restored_at),
         )
-        for row in ProcessedTicket.select().where(ProcessedTicket.ticket_id.in_(ticket_ids))
+        for row in ProcessedTicket.select(ProcessedTicket, restored_at.alias("restored_at")).where(
+            ProcessedTicket.ticket_id.in_(ticket_ids)
+        )
     }
     for told in Delivery.select().where(Delivery.ticket_id.in_(ticket_ids)):
-        known = KnownDelivery(DeliveryState(told.state), told.attempts)
+        known = KnownDelivery(DeliveryState(told.state), told.attempts, told.decided_at)
         claims[told.ticket_id].deliveries[told.channel] = known
     return list(claims.values())
 

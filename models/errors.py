@@ -7,7 +7,8 @@ StoreError
 ├── SchemaBehind          migrations are pending on a database that is not empty
 ├── SchemaForeign         a table of ours exists with another shape
 ├── MigrationFailed       a migration could not be applied, and left nothing
-└── WrongPortal           the ledger belongs to another HubSpot portal
+├── WrongPortal           the ledger belongs to another HubSpot portal
+└── BarrierRefused        the time given for a restore cannot be one
 """
 
 
@@ -42,4 +43,8 @@ class MigrationFailed(StoreError):
 
 
 class WrongPortal(StoreError):
+    pass
+
+
+class BarrierRefused(StoreError):
     pass

@@ -21,7 +21,7 @@ class Release(StrEnum):
 
 @rerun_on_conflict
 def resend_ticket(ticket_id: str) -> Release:
-    """A person saw that it was not sent: due at once, and sent once more."""
+    """A person saw that it was not sent: due at once, and sent once more, behind a restore barrier too."""
     with transaction():
         refusal = refuse_unless_held(ticket_id)
         if refusal is not None:
@@ -29,7 +29,7 @@ def resend_ticket(ticket_id: str) -> Release:
         # Before the deliveries, so that the verdict stays: a late ``sent`` may still settle the ticket by it.
         due = {**not_told_yet(), "next_attempt_at": clock(), "reason": None}
         ProcessedTicket.update(**due).where(ProcessedTicket.ticket_id == ticket_id).execute()
-        release_deliveries(ticket_id, DeliveryState.PENDING)
+        release_deliveries(ticket_id, state=DeliveryState.PENDING, decided_at=clock())
         return Release.DONE
 
 
@@ -40,7 +40,7 @@ def confirm_ticket(ticket_id: str) -> Release:
         refusal = refuse_unless_held(ticket_id)
         if refusal is not None:
             return refusal
-        release_deliveries(ticket_id, DeliveryState.SENT)
+        release_deliveries(ticket_id, state=DeliveryState.SENT, sent_at=clock())
         settle_notified(ticket_id)
         return Release.DONE
 
@@ -52,7 +52,6 @@ def refuse_unless_held(ticket_id: str) -> Release | None:
     return None if ticket.state == TicketState.UNCONFIRMED else Release.NOT_HELD
 
 
-def release_deliveries(ticket_id: str, state: DeliveryState) -> None:
-    sent_at = clock() if state is DeliveryState.SENT else None
+def release_deliveries(ticket_id: str, **columns: object) -> None:
     held = (Delivery.ticket_id == ticket_id) & Delivery.state.in_(HELD_DELIVERIES)
-    Delivery.update(state=state, sent_at=sent_at).where(held).execute()
+    Delivery.update(**columns).where(held).execute()

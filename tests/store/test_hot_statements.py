@@ -25,6 +25,7 @@ from tests.store.conftest import VERDICT
 
 CHANNELS = ["console", "discord"]
 DAY = 86_400
+DECIDED_AT = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)
 TIMES = {"processed_at", "created_at", "updated_at", "lease_expires_at", "next_attempt_at"}
 SENDS = {"ticket_created_at", "creation_event_at", "first_sending_at", "sending_at", "sent_at", "notice_at"}
 MODULES = (models.claims, models.proposals, models.sends)
@@ -41,7 +42,7 @@ ticket_rows = st.fixed_dictionaries(
         "event": st.sampled_from([None, -20]),
         "deliveries": st.dictionaries(
             st.sampled_from([*CHANNELS, "removed"]),
-            st.tuples(st.sampled_from(DeliveryState), st.integers(0, 2)),
+            st.tuples(st.sampled_from(DeliveryState), st.integers(0, 2), st.sampled_from([None, DECIDED_AT])),
         ),
     }
 )
@@ -71,8 +72,9 @@ def lay(row: dict[str, Any]) -> None:
         f" ('1', %s, %s, 'poll', %s, %s, 700, {ahead}, {ahead}, {ahead}, {ahead})",
         [row[name] for name in named],
     )
-    for channel, (state, attempts) in row["deliveries"].items():
-        Delivery.insert(ticket_id="1", channel=channel, state=state, attempts=attempts).execute()
+    for channel, (state, attempts, decided_at) in row["deliveries"].items():
+        known = {"state": state, "attempts": attempts, "decided_at": decided_at}
+        Delivery.insert(ticket_id="1", channel=channel, **known).execute()
 
 
 def rows_left() -> list[dict[str, Any]]:
@@ -150,9 +152,10 @@ def test_propose(postgres: None, row: dict[str, Any], ledger: Any, shown: list[A
 
 
 @unhurried
-@given(row=ticket_rows)
-def test_claim(postgres: None, row: dict[str, Any]) -> None:
+@given(row=ticket_rows, restored_at=st.sampled_from([None, DECIDED_AT]))
+def test_claim(postgres: None, row: dict[str, Any], restored_at: datetime | None) -> None:
     def claimed() -> list[tuple[Claim, bool, bool]]:
+        Cursor.insert(name="ledger", restored_at=restored_at).as_rowcount().execute()
         times = {"ticket_created_at": None, "creation_event_at": None}
         return [
             (replace(one, **cast(Any, times)), bool(one.ticket_created_at), bool(one.creation_event_at))

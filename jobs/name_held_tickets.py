@@ -1,16 +1,23 @@
 """Check messages: tell a channel which tickets are held, each once, so that a person looks (rule 6)."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from jobs.notify.channel import Channel
 from jobs.notify.outcome import NotSent, Sent, Unknown
-from models.notices import give_back, take_unnoticed
+from models.notices import give_back, give_back_restored, take_restored, take_unnoticed
 from models.switches import extend_pause, pause_after_unknown, pause_for_fault
 
 TICKETS_A_MESSAGE = 10
 WORDS = (
     "**Held: nobody can tell whether these cards arrived.** Look above for each; then the operator runs "
     "`python main.py confirm TICKET` (it is there) or `python main.py resend TICKET` (it is not):"
+)
+RESTORED_WORDS = (
+    "**Held after a restore: {cards} cards.** The ledger was restored from an older copy, which does not "
+    "know whether they were told here. `python main.py tickets --state unconfirmed` lists them; look above "
+    "for each, then the operator runs `python main.py confirm TICKET` (it is there) or "
+    "`python main.py resend TICKET` (it is not)."
 )
 
 HELD_HINT = (
@@ -24,22 +31,32 @@ def name_held_tickets(channel: Channel, link_of: Callable[[str], str]) -> int:
     """Send what check messages are due on an open channel; how many tickets were named.
 
     A ticket is named once at most: it is marked before the message, and given back only where that was
-    certainly not sent. An unknown answer pauses the channel as one to a card does (rule 7).
+    certainly not sent. What a restore holds is named in one sentence where it is more than a message's worth.
     """
     named = 0
-    while ids := take_unnoticed(channel.name, TICKETS_A_MESSAGE):
-        with channel.turn(0) as seconds:
-            outcome = NotSent("rate_limited") if seconds else channel.announce(check_message(ids, link_of))
-        if isinstance(outcome, NotSent):
-            give_back(channel.name, ids)
-            if outcome.fault:
-                pause_for_fault(channel.name, channel.key_hash, outcome.error)
+    while restored := take_restored(channel.name, TICKETS_A_MESSAGE):
+        undo = partial(give_back_restored, channel.name, restored)
+        if not is_announced(channel, RESTORED_WORDS.format(cards=restored.cards), undo):
             return named
-        if isinstance(outcome, Unknown):
-            pause_after_unknown(channel.name, channel.key_hash, outcome.error)
+        named += restored.cards
+    while ids := take_unnoticed(channel.name, TICKETS_A_MESSAGE):
+        if not is_announced(channel, check_message(ids, link_of), partial(give_back, channel.name, ids)):
             return named
         named += len(ids)
     return named
+
+
+def is_announced(channel: Channel, text: str, undo: Callable[[], object]) -> bool:
+    """An unknown answer pauses the channel as one to a card does (rule 7); ``undo`` where surely not sent."""
+    with channel.turn(0) as seconds:
+        outcome = NotSent("rate_limited") if seconds else channel.announce(text)
+    if isinstance(outcome, NotSent):
+        undo()
+        if outcome.fault:
+            pause_for_fault(channel.name, channel.key_hash, outcome.error)
+    elif isinstance(outcome, Unknown):
+        pause_after_unknown(channel.name, channel.key_hash, outcome.error)
+    return isinstance(outcome, Sent)
 
 
 def knock(channel: Channel) -> bool:

@@ -1,11 +1,14 @@
 """Check messages: held tickets that the team is still to be told about, each named once (rule 6)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from peewee import SQL, Expression
+from peewee import SQL, Expression, ModelSelect
 
+from models.barrier import RESTORED
 from models.claims import lock_rows
-from models.database import clock, rerun_on_conflict, transaction
+from models.database import clock, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
 from models.tickets import ProcessedTicket, TicketState
 
@@ -42,14 +45,53 @@ def take_unnoticed(channel: str, limit: int) -> list[str]:
         return taken
 
 
+@dataclass(frozen=True, slots=True)
+class RestoredNotice:
+    """So many cards held by a restore, marked as named at ``at``."""
+
+    cards: int
+    at: datetime
+
+
+@rerun_on_conflict
+def take_restored(channel: str, more_than: int) -> RestoredNotice | None:
+    """All that a restore holds and no check message named yet, marked as named; None up to ``more_than``.
+
+    One statement, so that several workers take each card once; ``give_back_restored`` undoes it.
+    """
+    unnamed = held_by_restore(channel) & Delivery.notice_at.is_null()
+    if Delivery.select().where(unnamed).count() <= more_than:
+        return None
+    at = read_clock()
+    cards = Delivery.update(notice_at=at).where(unnamed).execute()
+    return RestoredNotice(int(cards), at) if cards else None
+
+
+@rerun_on_conflict
+def give_back_restored(channel: str, notice: RestoredNotice) -> None:
+    """The check message was certainly not sent: these are to be named yet."""
+    Delivery.update(notice_at=None).where(
+        held_by_restore(channel) & (Delivery.notice_at == notice.at)
+    ).execute()
+
+
+def held_by_restore(channel: str) -> Expression:
+    held = (Delivery.channel == channel) & (Delivery.state == DeliveryState.UNCONFIRMED)
+    return held & (Delivery.last_error == RESTORED) & Delivery.ticket_id.in_(held_tickets())
+
+
+def held_tickets() -> "ModelSelect[ProcessedTicket]":
+    # A literal, since SQLite cannot see behind a parameter that a partial index will do.
+    return ProcessedTicket.select(ProcessedTicket.ticket_id).where(
+        SQL(f"state = '{TicketState.UNCONFIRMED}'")
+    )
+
+
 @rerun_on_conflict
 def count_held(channel: str) -> int:
     """How many of the channel's cards nobody can tell of."""
     doubted = (Delivery.channel == channel) & (Delivery.state == DeliveryState.UNCONFIRMED)
-    held = Delivery.ticket_id.in_(
-        ProcessedTicket.select(ProcessedTicket.ticket_id).where(SQL(f"state = '{TicketState.UNCONFIRMED}'"))
-    )
-    return int(Delivery.select().where(doubted & held).count())
+    return int(Delivery.select().where(doubted & Delivery.ticket_id.in_(held_tickets())).count())
 
 
 @rerun_on_conflict

@@ -140,7 +140,7 @@ def known_ids(ticket_ids: Sequence[str]) -> set[str]:
 
 
 @rerun_on_conflict
-def list_tickets(state: TicketState | None, limit: int = 100) -> list[ProcessedTicket]:
-    """The newest rows, of one state or of all."""
+def list_tickets(state: TicketState | None, limit: int | None = 100) -> list[ProcessedTicket]:
+    """The newest rows, of one state or of all; without a limit, every one."""
     rows = ProcessedTicket.select().order_by(ProcessedTicket.processed_at.desc()).limit(limit)
     return list(rows if state is None else rows.where(ProcessedTicket.state == state))

@@ -12,6 +12,7 @@ from models.database import close_database, open_database
 from models.held import Release
 from models.tickets import TicketState, list_tickets
 
+NEWEST = 100
 TICKET_COLUMNS = (
     "ticket_id",
     "state",
@@ -71,8 +72,10 @@ def show_stats(*, as_json: bool) -> int:
 
 
 def show_tickets(state: str | None, *, as_json: bool) -> int:
+    """The newest hundred; of held ones, each of which waits for a person, all."""
+    wanted = parse_state(state)
     with migrated_ledger():
-        rows = list_tickets(parse_state(state))
+        rows = list_tickets(wanted, None if wanted is TicketState.UNCONFIRMED else NEWEST)
     entries = [{name: readable(getattr(row, name)) for name in TICKET_COLUMNS} for row in rows]
     if as_json:
         print_json({"tickets": entries})

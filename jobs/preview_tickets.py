@@ -10,6 +10,7 @@ from jobs.parts import Parts
 from jobs.propose_pages import pages_between, upper_bound
 from jobs.run_report import RunReport
 from models import cursors
+from models.barrier import read_barrier
 from models.errors import WrongPortal
 from models.tickets import known_ids
 
@@ -22,10 +23,11 @@ def preview_run(parts: Parts, *, ledger_exists: bool) -> RunReport:
         start, end = preview_window(parts, ledger_exists=ledger_exists)
         new = unknown_tickets(found_between(parts.gateway, start, end), ledger_exists=ledger_exists)
         report.found = len(new)
+        new = leave_out_restored(report, new, ledger_exists=ledger_exists)
         report.note(
             f"looked at tickets created from {start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC"
         )
-        preview(parts, new)
+        preview(parts, [one.ticket_id for one in new])
     except TriageError as error:
         report.problem(str(error), settings_fault=isinstance(error, SettingsError))
     report.note_faults(parts.triager.take_faults())
@@ -49,10 +51,22 @@ def found_between(gateway: HubSpotGateway, start: datetime, end: datetime) -> li
     return [one for page in pages_between(gateway.search_created, start, end) for one in page.tickets]
 
 
-def unknown_tickets(found: Sequence[FoundTicket], *, ledger_exists: bool) -> list[str]:
-    ids = [one.ticket_id for one in found]
-    known = known_ids(ids) if ledger_exists else set()
-    return [one for one in ids if one not in known]
+def unknown_tickets(found: Sequence[FoundTicket], *, ledger_exists: bool) -> list[FoundTicket]:
+    known = known_ids([one.ticket_id for one in found]) if ledger_exists else set()
+    return [one for one in found if one.ticket_id not in known]
+
+
+def leave_out_restored(
+    report: RunReport, new: list[FoundTicket], *, ledger_exists: bool
+) -> list[FoundTicket]:
+    """What a run would hold behind the restore barrier is counted in a note, and not shown."""
+    restored_at = read_barrier() if ledger_exists else None
+    if restored_at is None:
+        return new
+    told = [one for one in new if one.created_at is None or one.created_at >= restored_at]
+    if held := len(new) - len(told):
+        report.note(f"{held} of them were created before the restore: a run would hold them, not tell them")
+    return told
 
 
 def preview(parts: Parts, ticket_ids: Sequence[str]) -> None:

@@ -92,8 +92,13 @@ class Handling:
                 self._woken.set_result(None)
 
     def wait_for_wake(self, seconds: float) -> None:
-        """Between two runs: return after ``seconds``, at once where somebody woke us since the last read."""
+        """Between two runs: return after ``seconds``, at once where somebody woke us since the last read.
+
+        One wake ends one wait: while every channel is paused, no run follows that would take it.
+        """
         wait([self._woken], timeout=seconds)
+        if self._woken.done():
+            self._woken = Future()
 
     def in_hand(self) -> dict[str, float]:
         """The tickets that threads work on, and since when (monotonic seconds)."""

@@ -367,3 +367,13 @@ def test_a_run_takes_the_wake_and_waits_again_after_it(round_: Round) -> None:
     before = time.monotonic()
     handling.wait_for_wake(0.2)
     assert time.monotonic() - before >= 0.19
+
+
+def test_a_wake_ends_one_wait_also_where_no_run_follows(round_: Round) -> None:
+    """While every channel is paused nothing is run: the loop must not turn at full speed until it is open."""
+    handling = round_.handling()
+    handling.wake()
+    handling.wait_for_wake(60)
+    before = time.monotonic()
+    handling.wait_for_wake(0.2)
+    assert time.monotonic() - before >= 0.19

@@ -1,0 +1,117 @@
+"""Behind PgBouncer in transaction mode, where a session is another one at every transaction (P6).
+
+Not in CI: PgBouncer is a package of the machine, not of the product. ``apt-get install pgbouncer`` brings it.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import Bench, Vendors
+from tests.acceptance.pgbouncer import PgBouncer, find_program, leftovers
+from tests.acceptance.test_retention import lay_old
+from tests.acceptance.worker import wait_until, worker
+from tests.conftest import connect
+from tests.kills.run import Plan, run
+from tests.kills.world import bench_on
+
+pytestmark = [
+    pytest.mark.skipif(bool(os.environ.get("CI")), reason="PgBouncer is tried by hand, not in CI"),
+    pytest.mark.skipif(find_program() is None, reason="no pgbouncer: apt-get install pgbouncer"),
+]
+
+
+@pytest.fixture(scope="module")
+def bouncer(server_url: str) -> Iterator[PgBouncer]:
+    program = find_program()
+    assert program is not None
+    # Not below pytest's own temporary folder, which is its owner's alone.
+    with tempfile.TemporaryDirectory(prefix="pgbouncer-") as folder:
+        one = PgBouncer(program, Path(folder), server_url)
+        one.start()
+        yield one
+        one.kill()
+
+
+@pytest.fixture
+def pooled_url(bouncer: PgBouncer, new_postgres: Callable[..., str]) -> str:
+    """An empty database by way of PgBouncer."""
+    database = new_postgres().partition("?")[0].rpartition("/")[2]
+    return bouncer.url_of(database)
+
+
+@pytest.fixture
+def pooled_bench(pooled_url: str, tmp_path: Path, vendors: Vendors) -> Iterator[Bench]:
+    """A live configuration on it; whatever is run must leave nothing in the sessions that others get next."""
+    yield Bench(tmp_path, vendors, {"DATABASE_URL": pooled_url, **vendors.settings})
+    assert leftovers(pooled_url) == set()
+
+
+def test_what_a_session_keeps_reaches_others_here(pooled_url: str) -> None:
+    """The control: a store that relied on its session would be found out by ``leftovers``."""
+    for statement in (
+        "SET statement_timeout = '77s'",
+        "SELECT pg_advisory_lock(5)",
+        "PREPARE mine AS SELECT 1",
+        "LISTEN tickets",
+    ):
+        session = connect(pooled_url)
+        session.cursor().execute(statement)
+        session.close()
+    assert leftovers(pooled_url) == {
+        "setting statement_timeout",
+        "lock",
+        "prepared mine",
+        "listens to tickets",
+    }
+
+
+def test_two_runs_at_once_migrate_and_tell_each_ticket_once(pooled_bench: Bench) -> None:
+    bench = pooled_bench
+    ids = bench.add(60)
+    processes = [bench.start("run-once") for _ in range(2)]
+    ends = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ends
+    assert bench.cards_of(ids) == [1] * len(ids)
+    assert set(bench.states().values()) == {"notified"}
+    assert bench.run("migrate", "status").code == 0
+
+
+def test_two_workers_that_are_killed_and_stopped_lose_and_double_nothing(
+    pooled_url: str, tmp_path: Path
+) -> None:
+    with bench_on(pooled_url, tmp_path) as bench:
+        report = run(bench, Plan(kills=8, seed=20261125), "behind PgBouncer")
+    assert report.holds, report
+    assert leftovers(pooled_url) == set()
+
+
+def test_retention_health_and_stats_work(pooled_bench: Bench) -> None:
+    bench = pooled_bench
+    lay_old(bench)
+    forgotten = bench.run("retention", "--json")
+    assert (forgotten.code, forgotten.json["tickets"]) == (0, 3)
+    bench.add(2)
+    assert bench.run("run-once").code == 0
+    health = bench.run("health", "--json").json
+    assert (health["status"], health["database_latency_ms"] > 0) == ("healthy", True), health
+    assert bench.run("stats", "--json").json["total"] == 3
+
+
+def test_the_death_of_pgbouncer_is_an_outage_like_any_other(pooled_bench: Bench, bouncer: PgBouncer) -> None:
+    bench = pooled_bench
+    with worker(bench, env={"LEASE_SECONDS": "5"}) as running:
+        first = [bench.hubspot.add_ticket("Before", "Hello") for _ in range(30)]
+        assert running.tell(first) == 200
+        wait_until(lambda: sum(bench.cards_of(first)) >= 5)
+        bouncer.kill()
+        wait_until(lambda: running.tell([first[0]]) == 503)
+        bouncer.start()
+        second = [bench.hubspot.add_ticket("After", "Hello") for _ in range(5)]
+        wait_until(lambda: running.tell(second) == 200)
+        wait_until(lambda: bench.cards_of(first + second) == [1] * 35)
+        assert running.stop() == 0
+    assert set(bench.states().values()) == {"notified"}

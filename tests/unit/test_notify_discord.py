@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from jobs.notify.card import Card, build_card, build_minimal_card
-from jobs.notify.discord import DiscordWebhook, build_message
+from jobs.notify.discord import DiscordWebhook
+from jobs.notify.discord_message import build_message
 from jobs.notify.outcome import NotSent, Outcome, Sent, Unknown
 from jobs.sandbox.serving import Answer, Drop, Request, Simulator, html_answer, json_answer
 from jobs.ticket import Ticket
@@ -147,7 +148,7 @@ def test_no_tls_where_tls_was_asked_is_certainly_not_sent(discord: Scripted) -> 
 def test_a_silent_answer_is_unknown(
     channel: DiscordWebhook, discord: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.notify.discord.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("jobs.notify.discord_api.ANSWER_SECONDS", 0.2)
     discord.answering = lambda _: Answer(delay_seconds=2)
     assert channel.send(card(channel)) == Unknown("ReadTimeout")
 

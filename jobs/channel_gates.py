@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 
+from jobs.look_for_cards import LookOut
 from jobs.name_held_tickets import knock, name_held_tickets
-from jobs.notify.channel import Channel
+from jobs.notify.channel import Channel, LookingChannel
 from jobs.run_report import RunReport
 from models import releases, switches
 from models.notices import count_held
@@ -27,7 +28,8 @@ class ChannelGates:
 
     ``look`` belongs to one thread; the others may ask. ``link_of`` is for the check messages, which are
     the first thing that a channel on trial is given: they put no ticket at risk. With ``most_held`` tickets
-    held, no ticket tries a channel any more.
+    held, no ticket tries a channel any more. A channel that can look opens as soon as ``lookout`` says that
+    it sees: what was in doubt is decided then, and no trial is needed.
     """
 
     def __init__(
@@ -36,7 +38,9 @@ class ChannelGates:
         link_of: Callable[[str], str],
         clock: Callable[[], float] = time.monotonic,
         most_held: int = 8,
+        lookout: LookOut | None = None,
     ) -> None:
+        self.lookout = lookout or LookOut(channels, link_of)
         self._channels, self._link_of, self._clock = channels, link_of, clock
         self._gates = dict.fromkeys((channel.name for channel in channels), Gate.OPEN)
         self._pauses: dict[str, Pause] = {}
@@ -78,7 +82,10 @@ class ChannelGates:
         """Send the check messages that are due on open channels."""
         for channel in self._channels:
             if self._gates[channel.name] is Gate.OPEN:
-                name_held_tickets(channel, self._link_of)
+                self._name_held(channel)
+
+    def _name_held(self, channel: Channel) -> int:
+        return name_held_tickets(channel, self._link_of, self.lookout.undecided(channel.name))
 
     def report_into(self, report: RunReport) -> None:
         """A line for every channel that is paused or out of reach as the run ends."""
@@ -90,6 +97,7 @@ class ChannelGates:
                 is_fault = pause.streak == 0
                 line = fault_line(channel.name, pause) if is_fault else paused_line(channel.name, pause)
                 report.problem(self._faults.get(channel.name, line), settings_fault=is_fault)
+        self.lookout.report_into(report)
 
     def shut(self, name: str, fault: str | None = None) -> None:
         """A send just paused the channel: no other thread is to wait for the next look to know it."""
@@ -126,6 +134,8 @@ class ChannelGates:
 
     def _probe(self, channel: Channel, pause: Pause) -> Gate:
         key = (channel.name, channel.key_hash)
+        if pause.streak and isinstance(channel, LookingChannel) and self.lookout.look(channel):
+            return self._open(channel)
         seen = channel.probe()
         if seen.fault:
             self._faults[channel.name] = seen.fault
@@ -136,7 +146,7 @@ class ChannelGates:
             return Gate.CLOSED
         # A GET that works proves nothing of a POST: after an unknown answer a check message, or else one
         # ticket, tries it first. A settings fault was no doubt, and is over.
-        if pause.streak == 0 or name_held_tickets(channel, self._link_of):
+        if pause.streak == 0 or self._name_held(channel):
             return self._open(channel)
         again = switches.read_pause(*key)
         if again and again.streak > pause.streak:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from jobs.channel_gates import ChannelGates
 from jobs.clock import suspend_aware_seconds, utc_now
-from jobs.notify.channel import Channel
+from jobs.notify.channel import Channel, LookingChannel
 from jobs.notify.outcome import NotSent, Outcome
 from jobs.observations import Observations
 from jobs.run_report import Result
@@ -55,6 +55,11 @@ class Desk:
         if self.gates is not None:
             unreached = isinstance(outcome, NotSent) and outcome.unreached
             self.gates.note_reach(channel.name, reached=not unreached)
+
+    def resends(self, channel: str) -> bool:
+        """Whether the policy is to send a card in doubt once more: never where the channel can look."""
+        looking = (one.name for one in self.channels if isinstance(one, LookingChannel))
+        return self.resend_unknown and channel not in looking
 
     def on_trial(self, channel: Channel) -> bool:
         """True where a pause is not to keep this send back: the channel is on trial, or nobody gates it."""

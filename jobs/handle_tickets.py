@@ -41,13 +41,14 @@ UNTRIAGED = Verdict(
 def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
     """Bring one claimed ticket as far as it goes now; ``ticket`` is None where HubSpot does not know it.
 
-    1. What an earlier claim left unsettled comes first: a send in doubt is held, never repeated.
+    1. What an earlier claim left unsettled comes first: a send in doubt is held, and never repeated but
+       after a look that did not find its card.
     2. Tickets that are not to be told are skipped, with the reason; after a restore the older ones are held.
     3. Triage, then each channel that was not told yet: write ahead, send, record.
 
     Raises StoreError where the ledger cannot be asked or told any more.
     """
-    hold_crashed_sends(desk, taken)
+    settle_crashed_sends(desk, taken)
     untold = untold_channels(desk, taken)
     if not untold:
         return concluded(desk, taken, "crashed")
@@ -62,11 +63,14 @@ def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
     return tell_all(desk, taken, ticket, untold)
 
 
-def hold_crashed_sends(desk: Desk, taken: Claim) -> None:
-    """Rule 6: a delivery still ``sending`` belongs to a worker that died or lost its lease."""
+def settle_crashed_sends(desk: Desk, taken: Claim) -> None:
+    """A delivery still ``sending`` belongs to a worker that died or lost its lease: in doubt from now on.
+
+    Where the channel can look, the next look for held cards decides it (rule 5), else a person (rule 6).
+    """
     for channel, known in taken.deliveries.items():
         if known.state is DeliveryState.SENDING:
-            resend = desk.resend_unknown
+            resend = desk.resends(channel)
             sends.record_unknown(taken.ticket_id, channel, known.attempts, "crashed", resend=resend)
 
 

@@ -1,6 +1,6 @@
 """Check messages: tell a channel which tickets are held, each once, so that a person looks (rule 6)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from jobs.notify.channel import Channel
@@ -27,19 +27,22 @@ HELD_HINT = (
 KNOCK = "Trying whether this channel takes messages again: cards before this one may not have arrived."
 
 
-def name_held_tickets(channel: Channel, link_of: Callable[[str], str]) -> int:
+def name_held_tickets(
+    channel: Channel, link_of: Callable[[str], str], among: Collection[str] | None = None
+) -> int:
     """Send what check messages are due on an open channel; how many tickets were named.
 
+    ``among`` are the tickets that a look could not decide, None where the channel cannot look.
     A ticket is named once at most: it is marked before the message, and given back only where that was
     certainly not sent. What a restore holds is named in one sentence where it is more than a message's worth.
     """
     named = 0
-    while restored := take_restored(channel.name, TICKETS_A_MESSAGE):
+    while restored := take_restored(channel.name, TICKETS_A_MESSAGE, among):
         undo = partial(give_back_restored, channel.name, restored)
         if not is_announced(channel, RESTORED_WORDS.format(cards=restored.cards), undo):
             return named
         named += restored.cards
-    while ids := take_unnoticed(channel.name, TICKETS_A_MESSAGE):
+    while ids := take_unnoticed(channel.name, TICKETS_A_MESSAGE, among):
         if not is_announced(channel, check_message(ids, link_of), partial(give_back, channel.name, ids)):
             return named
         named += len(ids)

@@ -16,11 +16,13 @@ from jobs.clock import utc_now
 from jobs.desk import Desk, Handled
 from jobs.handling import Handling
 from jobs.hubspot.gateway import HubSpotGateway
+from jobs.look_for_cards import LookOut
 from jobs.note_events import named_setting, note_event
 from jobs.notify.channel import Channel
 from jobs.observations import Observations
-from jobs.run_report import Tally
+from jobs.run_report import Result, Tally
 from jobs.settings import Settings
+from jobs.tell_channel import RESULTS
 from jobs.ticket import Ticket
 from jobs.triage.chain import Triager
 from jobs.triage.rules import judge_priority
@@ -28,6 +30,7 @@ from models import cursors
 from models.counts import Event
 from models.errors import StoreUnreachable
 from models.retention import read_horizon
+from models.tickets import LedgerEntry, TicketState
 
 log = logging.getLogger("triage")
 R = TypeVar("R")
@@ -122,10 +125,17 @@ def open_ledger(parts: Parts) -> datetime:
     return cursors.activate(min(clocks), parts.settings.notify_since, parts.overlap)
 
 
-def build_gates(parts: Parts) -> ChannelGates:
+def build_gates(parts: Parts, tally: Tally) -> ChannelGates:
     """An outage of an hour is to hold no more tickets than there are threads."""
     link_of = parts.gateway.fetch_account().ticket_link
-    return ChannelGates(parts.channels, link_of, most_held=parts.settings.triage_concurrency)
+
+    def note_decided(entry: LedgerEntry) -> None:
+        tally.record(entry.ticket_id, RESULTS.get(entry.state, Result.LOST), entry.provider)
+        if entry.state is TicketState.NOTIFIED:
+            parts.observations.ticket_settled(state=entry.state.value, provider=entry.provider or "none")
+
+    lookout = LookOut(parts.channels, link_of, note_decided)
+    return ChannelGates(parts.channels, link_of, most_held=parts.settings.triage_concurrency, lookout=lookout)
 
 
 def build_desk(parts: Parts, owner: str, activated_at: datetime, gates: ChannelGates) -> Desk:

@@ -59,7 +59,7 @@ def work_until(deadline: float, parts: Parts, report: RunReport) -> None:
         tell_fault(report, error)
         return
     fault = find_tickets(report, parts, owner, activated_at, stop)
-    gates = build_gates(parts)
+    gates = build_gates(parts, report)
     desk = build_desk(parts, owner, activated_at, gates)
     handling = build_handling(parts, desk, report)
     handle_until_none_due(handling, gates, parts.stopping, report, stop)
@@ -84,14 +84,21 @@ def handle_until_none_due(
         gates.look()
         handling.run(stop)
         gates.look()
+        gates.lookout.look_where_due()
         gates.name_held()
-        due = claims.seconds_until_due()
-        seconds = None if due is None else max(due, gates.seconds_until_open)
+        seconds = seconds_until_work(gates)
         if report.problems or seconds is None or seconds > WAIT_FOR_RETRIES_SECONDS:
             return
         if stopping.wait(max(0.2, seconds)) or stop():
             report.problem("the run was stopped before all was handled; the next run goes on")
             return
+
+
+def seconds_until_work(gates: ChannelGates) -> float | None:
+    """Seconds until a ticket is due or a look can decide one; None where there is nothing to wait for."""
+    due = claims.seconds_until_due()
+    waits = [] if due is None else [max(due, gates.seconds_until_open)]
+    return min([*waits, *gates.lookout.seconds_until_decided()], default=None)
 
 
 def end_hung_process() -> None:

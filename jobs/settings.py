@@ -240,6 +240,8 @@ def _find_misspelt(env_file: Iterable[check.EnvLine], unset: set[str]) -> Iterat
 
 
 def _find_doubtful(settings: Settings) -> Iterator[str]:
+    if settings.discord_bot_token and settings.discord_webhook_url:
+        yield "DISCORD_WEBHOOK_URL: is not used, the bot tells (DISCORD_BOT_TOKEN); remove one of the two"
     if settings.retention_days < 4:
         yield "RETENTION_DAYS: less than 4 works like 4: what a source may still propose is not forgotten"
 

@@ -2,12 +2,14 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
+from jobs.backoff import backoff_seconds
 from jobs.channel_gates import PAUSED
 from jobs.desk import Desk, Handled
 from jobs.notify.card import Card, build_minimal_card
-from jobs.notify.channel import Channel
+from jobs.notify.channel import Channel, LookingChannel
 from jobs.notify.outcome import NotSent, Outcome, Sent, Unknown
 from jobs.run_report import Result
 from jobs.ticket import Ticket
@@ -22,7 +24,6 @@ from models.write_ahead import VerdictColumns
 log = logging.getLogger("triage")
 
 SEND_SECONDS = 20.0  #: longer than any channel's own time limit; the lease must outlast a send
-RETRY_SECONDS = (30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 LONGEST_RETRY_SECONDS = 86_400.0  #: a channel may ask for a pause, not for a time that no clock reaches
 LONGEST_TURN_SECONDS = 30.0  #: a thread waits so long for a rate limit before it gives the ticket back
 RESULTS = {
@@ -68,6 +69,7 @@ def tell_channel(
         if seconds_to_wait:
             return NotSent("rate_limited", retry_after=seconds_to_wait)
         started = desk.lease_clock()
+        nonce, place = traces_of(channel, card)
         try:
             attempt = write_ahead.begin_delivery(
                 taken,
@@ -76,6 +78,8 @@ def tell_channel(
                 desk.lease_seconds + SEND_SECONDS,
                 key_hash=channel.key_hash,
                 on_trial=desk.on_trial(channel),
+                nonce=nonce,
+                place=place,
             )
         except StoreUnreachable:
             log.warning("write-ahead lost", extra={"ticket_id": taken.ticket_id, "channel": channel.name})
@@ -94,6 +98,13 @@ def tell_channel(
             return told
     # The next card need not wait for the ledger; one whose fate is in doubt keeps its turn until all know.
     return recorded(desk, taken, channel, attempt, outcome)
+
+
+def traces_of(channel: Channel, card: Card) -> tuple[str | None, str | None]:
+    """Nonce and place, which a look goes by later (rule 5); none where the channel cannot look."""
+    if not isinstance(channel, LookingChannel):
+        return None, None
+    return channel.nonce_of(card.url), channel.place
 
 
 def paused(channel: Channel) -> NotSent:
@@ -164,10 +175,18 @@ def recorded(
         case Unknown(error):
             # The pause first: every other thread's write-ahead looks at it.
             desk.shut(channel)
-            desk.insist(lambda: switches.pause_after_unknown(name, key_hash, error))
-            resend = desk.resend_unknown
+            pause = pause_of(desk, channel)
+            desk.insist(lambda: pause(name, key_hash, error))
+            resend = desk.resends(name)
             desk.insist(lambda: sends.record_unknown(ticket_id, name, attempt, error, resend=resend))
             return outcome
+
+
+def pause_of(desk: Desk, channel: Channel) -> Callable[[str, str, str], None]:
+    """Rule 7: a channel that can look is paused until it did; one on trial could not, and counts doubts."""
+    if isinstance(channel, LookingChannel) and not desk.on_trial(channel):
+        return switches.pause_until_look
+    return switches.pause_after_unknown
 
 
 def concluded(desk: Desk, taken: Claim, error: str, delay_seconds: float = 0.0) -> Handled:
@@ -184,7 +203,7 @@ def handled_as(state: object) -> Handled:
 
 def backoff(taken: Claim) -> float:
     """Seconds until the next try, by how often the ticket was tried."""
-    return RETRY_SECONDS[min(taken.attempt, len(RETRY_SECONDS)) - 1]
+    return backoff_seconds(taken.attempt)
 
 
 def delay_after(taken: Claim, outcome: NotSent | Unknown) -> float:

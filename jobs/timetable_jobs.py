@@ -1,4 +1,4 @@
-"""What the worker does by the clock: poll, sweep, retention, upkeep, alerts."""
+"""What the worker does by the clock: poll, sweep, looks for cards, retention, upkeep, alerts."""
 
 import logging
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from datetime import timedelta
 from jobs import take_readings
 from jobs.heartbeat import beat
 from jobs.job_runner import JobRunner, Work
+from jobs.look_for_cards import LookOut
 from jobs.note_events import note_event, note_fault
 from jobs.parts import Parts
 from jobs.poll_tickets import poll_tickets
@@ -25,10 +26,19 @@ log = logging.getLogger("triage")
 DAY = timedelta(hours=24)
 #: How often is looked whether a sweep is due: another worker, or the one before, may have swept.
 SWEEP_LOOK_SECONDS = 60.0
+#: How often is asked whether a card in doubt is to be looked for; most times none is.
+LOOKS_SECONDS = 15.0
 UPKEEP_SECONDS = 3600.0
 ALERTS_SECONDS = 60.0
 #: Past these the process ends. 400,000 tickets, at four searches a second, take poll or sweep 10 min.
-LIMITS = {"poll": 3600.0, "sweep": 3600.0, "retention": 3600.0, "upkeep": 900.0, "alerts": 300.0}
+LIMITS = {
+    "poll": 3600.0,
+    "sweep": 3600.0,
+    "looks": 900.0,
+    "retention": 3600.0,
+    "upkeep": 900.0,
+    "alerts": 300.0,
+}
 
 
 def is_overdue(name: str) -> bool:
@@ -47,6 +57,7 @@ class TimetableJobs:
     owner: str
     runner: JobRunner
     wake: Callable[[], object]
+    lookout: LookOut
     is_well: Callable[[], bool]
 
     def jobs(self) -> list[Job]:
@@ -63,6 +74,7 @@ class TimetableJobs:
         return [
             Job("poll", self._run("poll", self.poll), every_seconds=settings.poll_interval_seconds),
             Job("sweep", self._run("sweep", self.sweep), every_seconds=sweep_look),
+            Job("looks", self._run("looks", self.look), every_seconds=LOOKS_SECONDS),
             Job(
                 "retention",
                 self._run("retention", self.forget),
@@ -74,7 +86,7 @@ class TimetableJobs:
         ]
 
     def _run(self, name: str, work: Work) -> Callable[[], object]:
-        loop = name in {"sweep", "alerts"}  # most of their runs find nothing to do
+        loop = name in {"sweep", "looks", "alerts"}  # most of their runs find nothing to do
         return lambda: self.runner.run(name, work, limit_seconds=LIMITS[name], loop=loop)
 
     def poll(self) -> str | None:
@@ -114,6 +126,10 @@ class TimetableJobs:
             self.wake()
         if shown:
             note_event(Event.SEARCH_SHOWED, shown, of=source)
+
+    def look(self) -> None:
+        if self.lookout.look_where_due():
+            self.wake()
 
     def forget(self) -> None:
         prune_records(

@@ -6,6 +6,7 @@ from jobs.hubspot.gateway import HubSpotGateway
 from jobs.hubspot.payload import RecordProperty
 from jobs.notify.channel import Channel
 from jobs.notify.discord import DiscordWebhook
+from jobs.notify.discord_bot import DiscordBot
 from jobs.setting_checks import CrmProperty
 from jobs.settings import Settings
 from jobs.triage.calls import OnUsage, Usage
@@ -77,10 +78,15 @@ def secret(setting: object) -> str | None:
 
 
 def build_channels(settings: Settings) -> list[Channel]:
-    """Where a live run tells: the team's channel."""
+    """Where a live run tells: the team's one Discord channel, by the bot where there is one."""
+    if settings.discord_bot_token and settings.discord_channel_id:
+        token = settings.discord_bot_token.get_secret_value()
+        return [
+            DiscordBot(settings.discord_api_url, token, settings.discord_channel_id, settings.discord_ping)
+        ]
     if settings.discord_webhook_url is None:
         raise SettingsError(
-            "DISCORD_WEBHOOK_URL: is missing; the bot (DISCORD_BOT_TOKEN) is not built yet, so write "
+            "DISCORD_WEBHOOK_URL: is missing, and so is DISCORD_BOT_TOKEN with DISCORD_CHANNEL_ID; write "
             "DISCORD_WEBHOOK_URL=https://discord.com/api/webhooks/your-id/your-token"
         )
     return [DiscordWebhook(settings.discord_webhook_url.get_secret_value(), settings.discord_ping)]

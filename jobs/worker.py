@@ -134,7 +134,7 @@ class Worker:
         return open_ledger(self.parts)
 
     def _work(self, activated_at: datetime) -> None:
-        gates = build_gates(self.parts)
+        gates = build_gates(self.parts, self._tally)
         desk = build_desk(self.parts, self.owner, activated_at, gates)
         handling = self._handling = build_handling(self.parts, desk, self._tally)
         loops = [self._handle_loop(handling, gates), self._drain_loop(handling)]
@@ -143,6 +143,7 @@ class Worker:
             self.owner,
             self._runner,
             wake=handling.wake,
+            lookout=gates.lookout,
             is_well=lambda: all(loop.is_well for loop in loops),
         )
         timetable = Timetable(jobs.jobs())

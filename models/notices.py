@@ -1,10 +1,11 @@
 """Check messages: held tickets that the team is still to be told about, each named once (rule 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
-from peewee import SQL, Expression, ModelSelect
+from peewee import SQL, Expression, ModelSelect, Node
 
 from models.barrier import RESTORED
 from models.claims import lock_rows
@@ -12,22 +13,22 @@ from models.database import clock, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
 from models.tickets import ProcessedTicket, TicketState
 
-TO_BE_NAMED = (DeliveryState.UNCONFIRMED, DeliveryState.REFUSED)
-
 
 @rerun_on_conflict
-def take_unnoticed(channel: str, limit: int) -> list[str]:
+def take_unnoticed(channel: str, limit: int, among: Collection[str] | None = None) -> list[str]:
     """Ids of held tickets that no check message named yet, marked as named before the message is sent.
 
-    Marked first, so that a lost answer names a ticket once at most; ``give_back`` undoes it.
+    Marked first, so that a lost answer names a ticket once at most; ``give_back`` undoes it. Of cards in
+    doubt only those ``among`` the given ids, where they are given: a look decides the others.
     """
+    doubted = (Delivery.state == DeliveryState.UNCONFIRMED) & is_among(among)
     with transaction():
         waiting = (
             Delivery.select(Delivery.ticket_id)
             .join(ProcessedTicket, on=(ProcessedTicket.ticket_id == Delivery.ticket_id))
             .where(
                 (Delivery.channel == channel)
-                & Delivery.state.in_(TO_BE_NAMED)
+                & (doubted | (Delivery.state == DeliveryState.REFUSED))
                 & Delivery.notice_at.is_null()
                 & (ProcessedTicket.state == TicketState.UNCONFIRMED)
             )
@@ -54,12 +55,15 @@ class RestoredNotice:
 
 
 @rerun_on_conflict
-def take_restored(channel: str, more_than: int) -> RestoredNotice | None:
+def take_restored(
+    channel: str, more_than: int, among: Collection[str] | None = None
+) -> RestoredNotice | None:
     """All that a restore holds and no check message named yet, marked as named; None up to ``more_than``.
 
-    One statement, so that several workers take each card once; ``give_back_restored`` undoes it.
+    ``among`` as of ``take_unnoticed``. One statement, so that several workers take each card once;
+    ``give_back_restored`` undoes it.
     """
-    unnamed = held_by_restore(channel) & Delivery.notice_at.is_null()
+    unnamed = held_by_restore(channel) & Delivery.notice_at.is_null() & is_among(among)
     if Delivery.select().where(unnamed).count() <= more_than:
         return None
     at = read_clock()
@@ -102,3 +106,7 @@ def give_back(channel: str, ticket_ids: Sequence[str]) -> None:
 
 def of(channel: str, ticket_ids: Sequence[str]) -> Expression:
     return (Delivery.channel == channel) & Delivery.ticket_id.in_(list(ticket_ids))
+
+
+def is_among(ticket_ids: Collection[str] | None) -> Node:
+    return SQL("1 = 1") if ticket_ids is None else cast(Node, Delivery.ticket_id.in_(list(ticket_ids)))

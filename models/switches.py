@@ -54,6 +54,14 @@ def pause_after_unknown(name: str, key_hash: str, error: str) -> None:
 
 
 @rerun_on_conflict
+def pause_until_look(name: str, key_hash: str, error: str) -> None:
+    """After an unknown answer of a channel that can look: a look, due at once, must tell that it sees."""
+    with transaction():
+        if Switch.get_or_none(is_of(name, key_hash)) is None:
+            put(name, key_hash, error, 1, 0.0)
+
+
+@rerun_on_conflict
 def pause_for_fault(name: str, key_hash: str, error: str) -> None:
     """Rule 8: a settings fault pauses the channel until a GET succeeds, tried every ten minutes."""
     put(name, key_hash, error, 0, FAULT_SECONDS)

@@ -24,12 +24,13 @@ WITH held AS (
         AND (%s OR NOT EXISTS (SELECT 1 FROM {w} WHERE {w.name} = %s AND {w.key_hash} = %s))
     RETURNING {t.ticket_id}
 )
-INSERT INTO {d} AS d ({d.ticket_id}, {d.channel}, {d.state}, {d.attempts},
+INSERT INTO {d} AS d ({d.ticket_id}, {d.channel}, {d.nonce}, {d.place}, {d.state}, {d.attempts},
                       {d.first_sending_at}, {d.sending_at})
-SELECT {t.ticket_id}, %s, '{DeliveryState.SENDING}', 1, clock_timestamp(), clock_timestamp() FROM held
+SELECT {t.ticket_id}, %s, %s, %s, '{DeliveryState.SENDING}', 1, clock_timestamp(), clock_timestamp() FROM held
 ON CONFLICT ({d.ticket_id}, {d.channel}) DO UPDATE
     SET {d.state} = '{DeliveryState.SENDING}', {d.attempts} = d.{d.attempts} + 1,
-        {d.sending_at} = clock_timestamp(), {d.last_error} = NULL
+        {d.sending_at} = clock_timestamp(), {d.last_error} = NULL,
+        {d.nonce} = excluded.{d.nonce}, {d.place} = excluded.{d.place}
     WHERE d.{d.state} = '{DeliveryState.PENDING}' AND d.{d.attempts} = %s
 RETURNING {d.attempts}"""
 
@@ -58,17 +59,21 @@ def begin_delivery(
     *,
     key_hash: str = "",
     on_trial: bool = False,
+    nonce: str | None = None,
+    place: str | None = None,
 ) -> int | None:
     """Write the send ahead (rule 3) and commit; the delivery's attempt, or None: then do not send.
 
     Requires the claim unexpired, the delivery as the claimant read it, and the channel (of ``key_hash``) not
-    paused unless this send is ``on_trial``; stores the verdict and extends the lease to ``lease_seconds``
-    from now. After StoreUnreachable nobody knows whether it was written: do not send, ``abandon_claim``.
+    paused unless this send is ``on_trial``; stores the verdict, extends the lease to ``lease_seconds`` from
+    now, and keeps ``nonce`` and ``place``, by which a look goes later (rule 5). After StoreUnreachable
+    nobody knows whether it was written: do not send, ``abandon_claim``.
     """
     known = taken.deliveries.get(channel)
     read_attempts = known.attempts if known and known.state is DeliveryState.PENDING else -1
     begin = begin_at_once if on_postgres() else begin_plainly
-    return begin(taken, Target(channel, key_hash, on_trial, read_attempts), verdict, lease_seconds)
+    target = Target(channel, key_hash, on_trial, read_attempts, nonce, place)
+    return begin(taken, target, verdict, lease_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class Target:
     key_hash: str
     on_trial: bool
     read_attempts: int
+    nonce: str | None
+    place: str | None
 
 
 def begin_at_once(taken: Claim, target: Target, verdict: VerdictColumns, lease_seconds: float) -> int | None:
@@ -100,6 +107,8 @@ def begin_at_once(taken: Claim, target: Target, verdict: VerdictColumns, lease_s
         target.channel,
         target.key_hash,
         target.channel,
+        target.nonce,
+        target.place,
         target.read_attempts,
     )
     row = database.execute_sql(BEGIN, params).fetchone()
@@ -128,27 +137,31 @@ def begin_plainly(taken: Claim, target: Target, verdict: VerdictColumns, lease_s
         ).where(is_mine(taken) & unexpired)
         if not held.execute():
             return None
-        return upsert_sending(taken.ticket_id, target.channel, target.read_attempts)
+        return upsert_sending(taken.ticket_id, target)
 
 
-def upsert_sending(ticket_id: str, channel: str, read_attempts: int) -> int | None:
+def upsert_sending(ticket_id: str, target: Target) -> int | None:
     as_read = (
         (Delivery.ticket_id == ticket_id)
-        & (Delivery.channel == channel)
+        & (Delivery.channel == target.channel)
         & (Delivery.state == DeliveryState.PENDING)
-        & (Delivery.attempts == read_attempts)
+        & (Delivery.attempts == target.read_attempts)
     )
     again = Delivery.update(
         state=DeliveryState.SENDING,
         attempts=Delivery.attempts + 1,
         sending_at=clock(),
         last_error=None,
+        nonce=target.nonce,
+        place=target.place,
     ).where(as_read)
     if again.execute():
-        return read_attempts + 1
+        return target.read_attempts + 1
     first = Delivery.insert(
         ticket_id=ticket_id,
-        channel=channel,
+        channel=target.channel,
+        nonce=target.nonce,
+        place=target.place,
         state=DeliveryState.SENDING,
         attempts=1,
         first_sending_at=clock(),

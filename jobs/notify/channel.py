@@ -1,10 +1,13 @@
 """What every channel can do; to add one, write this class in a file beside this one."""
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, runtime_checkable
 
 from jobs.notify.card import Card
 from jobs.notify.outcome import Outcome, Probe
+from jobs.notify.view import KnownCard, View
 
 
 class Channel(Protocol):
@@ -39,3 +42,21 @@ class Channel(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class LookingChannel(Channel, Protocol):
+    """A channel that can look whether a card arrived (rule 5). ``place`` is where its cards go by now."""
+
+    @property
+    def place(self) -> str: ...
+
+    def nonce_of(self, link: str) -> str:
+        """What makes two sends of one card one message: the same for the same sender and link, always."""
+        ...
+
+    def look(
+        self, place: str, since: datetime, clock: Callable[[], datetime], known: Sequence[KnownCard]
+    ) -> View:
+        """Read ``place`` back to ``since``, which is ``clock``'s time, and some of ``known`` by their id."""
+        ...

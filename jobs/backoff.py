@@ -1,0 +1,8 @@
+"""How long a ticket waits for its next try."""
+
+RETRY_SECONDS = (30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+
+
+def backoff_seconds(attempt: int) -> float:
+    """By how often it was tried, from 1."""
+    return RETRY_SECONDS[min(attempt, len(RETRY_SECONDS)) - 1]

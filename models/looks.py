@@ -1,0 +1,101 @@
+"""Cards in doubt that a channel can look for, and what a look decides of them (rule 5).
+
+A card that was found is recorded by ``sends.record_sent``, as a late answer is.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from peewee import SQL
+
+from models.claims import not_told_yet
+from models.database import clock, rerun_on_conflict, to_utc, transaction
+from models.deliveries import Delivery, DeliveryState
+from models.sends import current, lock_ticket
+from models.tickets import ProcessedTicket, TicketState
+
+# A literal, since SQLite cannot see behind a parameter that a partial index will do.
+IS_HELD = SQL(f"""t1.state = '{TicketState.UNCONFIRMED}'""")
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A held ticket's card that nobody can tell of, after its ``attempt``-th send ``seconds`` ago.
+
+    ``place`` and ``nonce`` are what was written ahead, None where nothing was. ``first_at`` is the time
+    before which the card cannot have been sent.
+    """
+
+    ticket_id: str
+    attempt: int
+    place: str | None
+    nonce: str | None
+    first_at: datetime
+    seconds: float
+
+
+@rerun_on_conflict
+def find_doubts(channel: str) -> list[Doubt]:
+    """The channel's cards in doubt of all held tickets, oldest first."""
+    of_ticket = Delivery.ticket_id == ProcessedTicket.ticket_id
+    query = (
+        ProcessedTicket.select(
+            Delivery.ticket_id,
+            Delivery.attempts,
+            Delivery.place,
+            Delivery.nonce,
+            Delivery.first_sending_at,
+            Delivery.sending_at,
+            ProcessedTicket.created_at,
+            clock(),
+        )
+        .join(Delivery, on=of_ticket)
+        .where(IS_HELD, Delivery.channel == channel, Delivery.state == DeliveryState.UNCONFIRMED)
+    )
+    rows = list(cast(Any, query.tuples()))
+    return sorted((to_doubt(*row) for row in rows), key=lambda one: (one.first_at, one.ticket_id))
+
+
+def to_doubt(
+    ticket_id: str,
+    attempt: int,
+    place: str | None,
+    nonce: str | None,
+    first_at: datetime | None,
+    sending_at: datetime | None,
+    created_at: datetime,
+    now: Any,
+) -> Doubt:
+    first = first_at or sending_at or created_at
+    seconds = (cast(datetime, to_utc(now)) - (sending_at or first)).total_seconds()
+    return Doubt(ticket_id, attempt, place, nonce, first, seconds)
+
+
+@rerun_on_conflict
+def list_sent(channel: str, place: str, limit: int) -> list[tuple[str, str]]:
+    """Ticket and message ids of the last cards that were certainly sent there."""
+    here = (Delivery.channel == channel) & (Delivery.place == place) & Delivery.message_id.is_null(False)
+    newest = Delivery.select().where(here, Delivery.state == DeliveryState.SENT)
+    rows = newest.order_by(Delivery.sent_at.desc(), Delivery.ticket_id.desc()).limit(limit)
+    return [(row.ticket_id, str(row.message_id)) for row in rows]
+
+
+@rerun_on_conflict
+def decide_absent(ticket_id: str, channel: str, attempt: int, delay_seconds: float) -> bool:
+    """A look that can see did not find the card of ``attempt``: sent again, due after ``delay_seconds``.
+
+    False where somebody decided otherwise meanwhile, a person or a late answer. Safe to call twice.
+    """
+    with transaction():
+        ticket = lock_ticket(ticket_id)
+        in_doubt = current(ticket_id, channel, attempt, [DeliveryState.UNCONFIRMED])
+        if ticket is None or ticket.state != TicketState.UNCONFIRMED:
+            return False
+        if not Delivery.select().where(in_doubt).exists():
+            return False
+        # Before the delivery, so that the verdict stays: a late ``sent`` may still settle the ticket by it.
+        due = {**not_told_yet(), "next_attempt_at": clock(delay_seconds), "reason": None}
+        ProcessedTicket.update(**due).where(ProcessedTicket.ticket_id == ticket_id).execute()
+        absent = {"state": DeliveryState.PENDING, "decided_at": clock(), "last_error": "absent"}
+        return bool(Delivery.update(**absent).where(in_doubt).execute())

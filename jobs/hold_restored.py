@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from jobs.desk import Desk, Handled
-from jobs.notify.channel import Channel
+from jobs.notify.channel import Channel, LookingChannel
 from jobs.tell_channel import handled_as
 from jobs.ticket import Ticket
 from models import barrier
@@ -28,11 +28,6 @@ def behind_barrier(taken: Claim, ticket: Ticket, untold: Sequence[Channel]) -> l
 
 def hold_restored(desk: Desk, taken: Claim, ticket: Ticket, channels: Sequence[Channel]) -> Handled:
     """Hold the cards of ``channels``; where others may be told, the ticket is due again at once."""
-    places = {channel.name: place_of(channel) for channel in channels}
+    places = {one.name: one.place if isinstance(one, LookingChannel) else None for one in channels}
     state = desk.insist(lambda: barrier.hold_restored(taken, ticket.created_at, places, desk.configured))
     return handled_as(state)
-
-
-def place_of(channel: Channel) -> str | None:  # noqa: ARG001
-    """Where the channel looks for its own cards; a plain webhook and a console cannot."""
-    return None

@@ -298,8 +298,8 @@ def steal(stolen_at: int, search: int) -> None:
 def test_an_answer_slower_than_the_lease_still_moves_the_cursor(poller: Poller, portal: Portal) -> None:
     for count in (1, 500):
         portal.add_many(count, created_at=poller.opened_at)
-        portal.faults.latency_seconds = 0.08
-        report = poller.poll(lease_seconds=0.05)
+        portal.faults.latency_seconds = 0.5
+        report = poller.poll(lease_seconds=0.4)
         assert (report.found, report.skipped) == (count, False)
         assert poller.cursor > poller.opened_at
         poller.start_over()

@@ -7,7 +7,8 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.kills.report import Report
@@ -16,6 +17,7 @@ from tests.kills.world import bench_on, own_postgres
 
 #: One in so many kills is measured, with nothing else going on.
 ALONE_SHARE = 30
+TOLD_EVERY = 25
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,29 +27,37 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--sqlite", action="store_true", help="one worker on SQLite")
     options = parser.parse_args(arguments)
     print(f"seed {options.seed}", flush=True)
-    run_on = run_on_sqlite if options.sqlite else run_on_postgres
-    report = run_on(options.kills, options.seed)
+    plan = Plan(
+        options.kills,
+        options.seed,
+        workers=1 if options.sqlite else 2,
+        alone=options.kills // ALONE_SHARE,
+        on_strike=tell,
+    )
+    report = run_on_sqlite(plan) if options.sqlite else run_on_postgres(plan)
     print(report)
     return 0 if report.holds else 1
 
 
-def run_on_postgres(kills: int, seed: int) -> Report:
-    with own_postgres() as (url, interrupt), new_folder() as folder, bench_on(url, Path(folder)) as bench:
-        return run(
-            bench,
-            Plan(kills, seed, alone=kills // ALONE_SHARE),
-            f"two workers on PostgreSQL, seed {seed}",
-            interrupt,
-        )
+def tell(struck: int) -> None:
+    if struck % TOLD_EVERY == 0:
+        print(f"{struck} kills", flush=True)
 
 
-def run_on_sqlite(kills: int, seed: int) -> Report:
-    with new_folder() as folder, bench_on(f"sqlite:////{folder}/triage.db", Path(folder)) as bench:
-        return run(bench, Plan(kills, seed, workers=1), f"one worker on SQLite, seed {seed}")
+def run_on_postgres(plan: Plan) -> Report:
+    with own_postgres() as (url, interrupt), new_folder() as folder, bench_on(url, folder) as bench:
+        return run(bench, plan, f"two workers on PostgreSQL, seed {plan.seed}", interrupt)
 
 
-def new_folder() -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix="kills-")
+def run_on_sqlite(plan: Plan) -> Report:
+    with new_folder() as folder, bench_on(f"sqlite:////{folder}/triage.db", folder) as bench:
+        return run(bench, plan, f"one worker on SQLite, seed {plan.seed}")
+
+
+@contextmanager
+def new_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        yield Path(folder)
 
 
 if __name__ == "__main__":

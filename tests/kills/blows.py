@@ -3,6 +3,7 @@
 import random
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -49,11 +50,12 @@ def stop_seconds(blow: Blow, lease_seconds: float, dice: random.Random) -> float
 class Torment:
     """The strikes still to come, shared by all victims; ``calm`` is set once the last fell.
 
-    ``finished`` tells the victims to end orderly.
+    ``finished`` tells the victims to end orderly. ``on_strike`` is told how many fell so far.
     """
 
-    def __init__(self, strikes: list[Strike]) -> None:
+    def __init__(self, strikes: list[Strike], on_strike: Callable[[int], object]) -> None:
         self._left, self._under_way, self._lock = strikes[::-1], 0, threading.Lock()
+        self._on_strike = on_strike
         self.struck: Counter[Blow] = Counter()
         self.calm, self.finished = threading.Event(), threading.Event()
 
@@ -81,5 +83,6 @@ class Torment:
         with self._lock:
             self._under_way -= 1
             self.struck[strike.blow] += 1
+            self._on_strike(self.struck.total())
             if not self._left and not self._under_way:
                 self.calm.set()

@@ -31,27 +31,30 @@ class Plan:
     """``kills`` at ``workers`` workers, by the dice of ``seed``; the moments are the machine's.
 
     The last ``alone`` of them come one after the other, for the time until their tickets are settled.
+    ``on_strike`` is told how many fell so far.
     """
 
     kills: int
     seed: int
     workers: int = 2
     alone: int = 0
+    on_strike: Callable[[int], object] = lambda _: None
 
 
 def run(bench: Bench, plan: Plan, title: str, interrupt: Interrupt | None = None) -> Report:
     """Strike until all blows fell, then settle everything and count; migrates the bench's database."""
     dice, started = random.Random(plan.seed), time.monotonic()
     open_database(bench.env["DATABASE_URL"])
+    deploy_migrations()
+    scene = Scene(bench, plan, dice)
+    trouble(bench, plan.seed)
     try:
-        deploy_migrations()
-        scene = Scene(bench, plan, dice)
-        trouble(bench, plan.seed)
         with scene.watched():
             interrupts = scene.torment_workers(interrupt)
             lost = scene.calm_down()
         return scene.count(title, interrupts, lost, time.monotonic() - started)
     finally:
+        scene.end()
         close_database()
 
 
@@ -61,7 +64,8 @@ class Scene:
     def __init__(self, bench: Bench, plan: Plan, dice: random.Random) -> None:
         self.bench, self.dice = bench, dice
         self.settlements = Settlements()
-        self.torment = Torment(draw_strikes(plan.kills, plan.alone, random.Random(dice.random())))
+        strikes = draw_strikes(plan.kills, plan.alone, random.Random(dice.random()))
+        self.torment = Torment(strikes, plan.on_strike)
         self.victims = [
             Victim(bench, f"worker {at}", self.torment, self.settlements, random.Random(dice.random()))
             for at in range(1, plan.workers + 1)
@@ -106,10 +110,14 @@ class Scene:
         wait_until(lambda: not self._states_among(OPEN_STATES), CALM_SECONDS)
         lost = find_lost(self.arrivals.ids, count_cards(self.bench.discord), self._states())
         wait_until(lambda: not self.person.look() and not self._states_among(OPEN_STATES), CALM_SECONDS)
+        self.end()
+        return lost
+
+    def end(self) -> None:
+        """Tell the workers to end, and wait until they have; safe to call twice."""
         self.torment.finished.set()
         for victim in self.victims:
             victim.join()
-        return lost
 
     def _states(self) -> dict[str, str]:
         return {row.ticket_id: row.state for row in list_tickets(None, limit=len(self.arrivals.ids) + 1)}

@@ -40,7 +40,8 @@ class Victim:
         self._thread.start()
 
     def join(self) -> None:
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while self.exit_code is None:

@@ -94,18 +94,14 @@ def interrupt(server: Any, url: str, dice: random.Random) -> str:
         time.sleep(dice.uniform(0.2, 4))
         server.start()
         return "stopped and started"
-    os.kill(a_session(url), signal.SIGKILL)
+    crash(url)
     return "crashed and recovered"
 
 
-def a_session(url: str) -> int:
-    """The process of one session. Where it dies, PostgreSQL ends all others and recovers from its log."""
+def crash(url: str) -> None:
+    """Kill a session's process: PostgreSQL ends all others then, and recovers from its log."""
     session = connect(url)
     try:
-        with session.cursor() as asking:
-            asking.execute(
-                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() ORDER BY random()"
-            )
-            return int(asking.fetchall()[0][0])
+        os.kill(session.info.backend_pid, signal.SIGKILL)
     finally:
         session.close()

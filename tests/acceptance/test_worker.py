@@ -83,30 +83,6 @@ def test_one_ticket_by_webhook_ten_times_by_poll_and_sweep_and_to_two_workers_is
     assert len(bench.discord.messages) == 8
 
 
-def test_a_worker_that_is_killed_under_load_loses_and_doubles_nothing(postgres_bench: Bench) -> None:
-    bench = postgres_bench
-    bench.ollama.faults.latency_seconds = 0.05
-    env = {**RARELY, "LEASE_SECONDS": "2"}
-    ids: list[str] = []
-    for _ in range(4):
-        with worker(bench, env=env) as running:
-            tickets = [new_ticket(bench) for _ in range(40)]
-            for at in range(0, 40, 8):
-                assert running.tell(tickets[at : at + 8]) == 200
-            ids += tickets
-            wait_for_cards(bench, ids, len(ids) - 30)
-            assert running.stop(signal.SIGKILL) == -signal.SIGKILL
-    with worker(bench, env=env) as running:
-        settled = {"notified", "unconfirmed"}
-        wait_until(lambda: len(bench.states()) == len(ids) and set(bench.states().values()) <= settled)
-        assert running.stop() == 0
-    cards, states = dict(zip(ids, bench.cards_of(ids), strict=True)), bench.states()
-    assert max(cards.values()) == 1
-    assert {one for one, count in cards.items() if count == 0} <= {
-        one for one, state in states.items() if state == "unconfirmed"
-    }
-
-
 def test_sigterm_gives_back_what_a_slow_model_keeps(postgres_bench: Bench) -> None:
     bench = postgres_bench
     bench.ollama.faults.latency_seconds = 60

@@ -3,10 +3,11 @@
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jobs.look_for_cards import ARRIVED_SECONDS
 from jobs.tell_channel import SEND_SECONDS
 
 
@@ -16,10 +17,15 @@ class Blow(StrEnum):
     KILL = "killed with -9"
     SHORT_STOP = "stopped for less than the lease"
     LONG_STOP = "stopped for longer than the lease"
-    SEND_STOP = "stopped for longer than the lease of a send"
+    SEND_STOP = "stopped until its sends were settled by others"
 
 
-SHARES = {Blow.KILL: 0.6, Blow.SHORT_STOP: 0.16, Blow.LONG_STOP: 0.16, Blow.SEND_STOP: 0.08}
+SHARES: Mapping[Blow, float] = {
+    Blow.KILL: 0.6,
+    Blow.SHORT_STOP: 0.16,
+    Blow.LONG_STOP: 0.16,
+    Blow.SEND_STOP: 0.08,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +36,22 @@ class Strike:
     alone: bool = False
 
 
-def draw_strikes(number: int, alone: int, dice: random.Random) -> list[Strike]:
+def draw_strikes(number: int, alone: int, shares: Mapping[Blow, float], dice: random.Random) -> list[Strike]:
     """``number`` in all, of which the last ``alone`` are the measured ones."""
-    blows = dice.choices(list(SHARES), list(SHARES.values()), k=number - alone)
+    blows = dice.choices(list(shares), list(shares.values()), k=number - alone)
     return [*(Strike(blow) for blow in blows), *[Strike(Blow.KILL, alone=True)] * alone]
 
 
-def stop_seconds(blow: Blow, lease_seconds: float, dice: random.Random) -> float:
-    """A write-ahead extends the lease past the send, so one that sends keeps its ticket for longer."""
+def stop_seconds(blow: Blow, lease_seconds: float, dice: random.Random, *, looked_for: bool) -> float:
+    """A write-ahead extends the lease past the send; a card that can be ``looked_for`` is given up later."""
     match blow:
         case Blow.SHORT_STOP:
             return dice.uniform(0.05, 0.8) * lease_seconds
         case Blow.LONG_STOP:
             return dice.uniform(1.1, 3.0) * lease_seconds
         case _:
-            return lease_seconds + SEND_SECONDS + dice.uniform(0.5, 3.0)
+            settled = lease_seconds + (ARRIVED_SECONDS if looked_for else SEND_SECONDS)
+            return settled + dice.uniform(0.5, 5.0)
 
 
 class Torment:

@@ -11,7 +11,6 @@ from models import held
 from models.errors import StoreError
 from models.held import Release
 from models.tickets import TicketState, list_tickets
-from tests.acceptance.conftest import Bench
 
 MOST_AT_ONCE = 1_000
 LOOK_EVERY_SECONDS = 5.0
@@ -33,7 +32,7 @@ class Person:
     them that were judged while a stopped worker may still have had the card in hand: the residual double.
     """
 
-    bench: Bench
+    discord: SimulatedDiscord
     is_stopped: Callable[[], bool]
     confirmed: set[str] = field(default_factory=set)
     resent: Counter[str] = field(default_factory=Counter)
@@ -51,7 +50,7 @@ class Person:
         """Decide on every ticket that is held now; how many there were."""
         stopped = self.is_stopped()
         waiting = [row.ticket_id for row in list_tickets(TicketState.UNCONFIRMED, MOST_AT_ONCE)]
-        cards = count_cards(self.bench.discord)
+        cards = count_cards(self.discord)
         for ticket_id in waiting:
             if cards[ticket_id]:
                 self._confirm(ticket_id)

@@ -19,7 +19,6 @@ class Report:
     ``unsettled`` are the tickets, by state, that were not told at the very end.
     """
 
-    title: str
     blows: Counter[Blow]
     interrupts: Counter[str]
     kills_that_met_work: int
@@ -29,6 +28,7 @@ class Report:
     unheard: int
     confirmed: int
     resent: int
+    looked_for: Counter[str]
     settled: Sequence[Settlement]
     lease_seconds: float
     lost: list[str]
@@ -49,14 +49,14 @@ class Report:
         tickets, kills = self.by_way.total(), self.blows.total()
         ways = ", ".join(f"{number} by {way}" for way, number in sorted(self.by_way.items()))
         lines = [
-            f"{self.title}: {kills} kills in {self.seconds / 60:.1f} min: {listed(self.blows)}",
+            f"{kills} kills in {self.seconds / 60:.1f} min: {listed(self.blows)}",
             f"{self.kills_that_met_work} of those with -9 met tickets at work; "
             f"database: {listed(self.interrupts) or 'not interrupted'}",
             f"{tickets} tickets ({ways}); webhooks: {self.accepted} accepted, {self.unheard} unheard",
             f"cards per ticket: {dict(sorted(self.cards.items()))}; doubles {len(self.doubles)}, "
             f"residual doubles {len(self.residuals)}, lost {len(self.lost)}",
             f"held: {self.confirmed + self.resent}, of them {self.confirmed} with a card (confirmed) and "
-            f"{self.resent} without (sent once more)",
+            f"{self.resent} without (sent once more); by looks: {listed(self.looked_for) or 'none'}",
             f"upper bounds at 95 %: {3 / max(1, kills):.2%} a kill, {3 / max(1, tickets):.3%} a ticket",
             *settlement_lines(self.settled, self.lease_seconds),
         ]

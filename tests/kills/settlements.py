@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from models.database import clock, connection
@@ -96,7 +97,20 @@ def find_claims(pid: int) -> dict[str, bool]:
 
 
 def hurry() -> None:
+    """Whoever is waited for is due now: an end of a pause, a next try."""
     with connection():
         Switch.update(until_at=clock()).where(Switch.until_at > clock()).execute()
         waits = (ProcessedTicket.state == TicketState.RETRY) & (ProcessedTicket.next_attempt_at > clock())
         ProcessedTicket.update(next_attempt_at=clock()).where(waits).execute()
+
+
+def end_leases_of_the_dead(living: Collection[int]) -> None:
+    """Time passes for the claims of processes that are not among ``living``."""
+    with connection():
+        claimed = ProcessedTicket.select().where(ProcessedTicket.state == TicketState.CLAIMED)
+        dead = [row for row in claimed if not any(f":{pid}:" in str(row.lease_owner) for pid in living)]
+        for row in dead:
+            same = (ProcessedTicket.ticket_id == row.ticket_id) & (
+                ProcessedTicket.lease_owner == row.lease_owner
+            )
+            ProcessedTicket.update(lease_expires_at=clock()).where(same).execute()

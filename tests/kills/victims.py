@@ -4,6 +4,7 @@ import random
 import signal
 import threading
 import time
+from dataclasses import dataclass
 
 from tests.acceptance.conftest import Bench
 from tests.acceptance.worker import Running, worker
@@ -11,11 +12,44 @@ from tests.kills.blows import Blow, Strike, Torment, stop_seconds
 from tests.kills.settlements import Settlements
 
 READY_SECONDS = 30.0
-#: A blow waits for so many cards at most, and not for long: a paused channel takes none.
-CARDS_AWAY, CARDS_SECONDS = 40, 6.0
+#: A paused channel takes no card to wait for.
+CARDS_SECONDS = 6.0
 AFTER_CARD_SECONDS = 0.06
 #: So many blows come at any time instead, the start of a worker included.
 ANY_TIME_SHARE, ANY_TIME_SECONDS = 0.15, 3.0
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When to strike, by ``dice``: mostly at one of the next ``cards_away`` cards, or a little after it."""
+
+    bench: Bench
+    dice: random.Random
+    cards_away: int
+
+    def wait(self, running: Running) -> None:
+        """Until the next moment, or until the worker has ended."""
+        if self.dice.random() < ANY_TIME_SHARE:
+            time.sleep(self.dice.uniform(0, ANY_TIME_SECONDS))
+            return
+        until = time.monotonic() + READY_SECONDS
+        while not has_ended(running) and not running.is_ready() and time.monotonic() < until:
+            time.sleep(0.1)
+        aim = self._cards() + self.dice.randint(1, self.cards_away)
+        until = time.monotonic() + CARDS_SECONDS
+        while self._cards() < aim and time.monotonic() < until:
+            time.sleep(0.005)
+        time.sleep(self.dice.uniform(0, AFTER_CARD_SECONDS))
+
+    def stop_seconds(self, blow: Blow) -> float:
+        env = self.bench.env
+        looked_for = "DISCORD_BOT_TOKEN" in env
+        return stop_seconds(blow, float(env["LEASE_SECONDS"]), self.dice, looked_for=looked_for)
+
+    def _cards(self) -> int:
+        """Sent to Discord, whatever became of them."""
+        requests = self.bench.discord.requests
+        return requests["POST", "webhook"] + requests["POST", "messages"]
 
 
 class Victim:
@@ -26,10 +60,10 @@ class Victim:
     """
 
     def __init__(
-        self, bench: Bench, name: str, torment: Torment, settlements: Settlements, dice: random.Random
+        self, bench: Bench, name: str, torment: Torment, settlements: Settlements, moments: Moments
     ) -> None:
         self._bench, self._name, self._torment = bench, name, torment
-        self._settlements, self._dice = settlements, dice
+        self._settlements, self._moments = settlements, moments
         self.running: Running | None = None
         self.stopped_until = 0.0
         self.ended_alone: list[int] = []
@@ -60,7 +94,9 @@ class Victim:
             if strike is None:
                 self._torment.finished.wait(0.1)
                 continue
-            self._await_moment(running, strike)
+            if strike.alone:
+                self._settlements.wait_until_settled()
+            self._moments.wait(running)
             if has_ended(running):
                 self._torment.give_back(strike)
                 break
@@ -70,26 +106,6 @@ class Victim:
                 return
         self.ended_alone.append(running.process.returncode)
 
-    def _await_moment(self, running: Running, strike: Strike) -> None:
-        if strike.alone:
-            self._settlements.wait_until_settled()
-        elif self._dice.random() < ANY_TIME_SHARE:
-            time.sleep(self._dice.uniform(0, ANY_TIME_SECONDS))
-            return
-        until = time.monotonic() + READY_SECONDS
-        while not has_ended(running) and not running.is_ready() and time.monotonic() < until:
-            time.sleep(0.1)
-        aim = self._cards() + self._dice.randint(1, CARDS_AWAY)
-        until = time.monotonic() + CARDS_SECONDS
-        while self._cards() < aim and time.monotonic() < until:
-            time.sleep(0.005)
-        time.sleep(self._dice.uniform(0, AFTER_CARD_SECONDS))
-
-    def _cards(self) -> int:
-        """Sent to Discord, whatever became of them."""
-        requests = self._bench.discord.requests
-        return requests["POST", "webhook"] + requests["POST", "messages"]
-
     def _strike(self, running: Running, strike: Strike) -> None:
         if strike.blow is Blow.KILL:
             running.process.kill()
@@ -98,7 +114,7 @@ class Victim:
             return
         self.stopped_until = float("inf")
         running.process.send_signal(signal.SIGSTOP)
-        time.sleep(stop_seconds(strike.blow, float(self._bench.env["LEASE_SECONDS"]), self._dice))
+        time.sleep(self._moments.stop_seconds(strike.blow))
         running.process.send_signal(signal.SIGCONT)
         self.stopped_until = time.monotonic()
 

@@ -41,8 +41,8 @@ CARD_SECONDS = 0.03
 
 
 @contextmanager
-def bench_on(url: str, folder: Path, settings: dict[str, str] | None = None) -> Iterator[Bench]:
-    """Vendors that fail now and then, slow enough for a blow to fall between storing and answering."""
+def bench_on(url: str, folder: Path) -> Iterator[Bench]:
+    """A live configuration on an empty database, and new vendors."""
     with (
         SimulatedHubSpot(search_limit_per_second=None) as hubspot,
         SimulatedOllama() as ollama,
@@ -50,13 +50,13 @@ def bench_on(url: str, folder: Path, settings: dict[str, str] | None = None) -> 
         SimulatedGroq() as groq,
     ):
         vendors = Vendors(hubspot, ollama, discord, groq)
-        yield Bench(
-            folder, vendors, {"DATABASE_URL": url, **vendors.settings, **SETTINGS, **(settings or {})}
-        )
+        yield Bench(folder, vendors, {"DATABASE_URL": url, **vendors.settings})
         assert [one.crashes for one in (hubspot, ollama, discord, groq)] == [[], [], [], []]
 
 
 def trouble(bench: Bench, seed: int) -> None:
+    """Short leases, and a Discord that fails now and then, slow enough to be struck before it answers."""
+    bench.env = {**SETTINGS, **bench.env}
     bench.ollama.faults.latency_seconds = 0.05
     bench.discord.faults = DiscordFaults(
         chances=CHANCES,

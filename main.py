@@ -50,6 +50,17 @@ def build_parser() -> argparse.ArgumentParser:
     forget.add_argument("--dry-run", action="store_true", help="count what would go, change nothing")
     add_json(forget)
 
+    compare = add_verb(
+        verbs, "reconcile", run_reconcile, "compare HubSpot with the ledger, propose what lacks"
+    )
+    compare.add_argument("--since", metavar="TIME", help="created since then (default: all it remembers)")
+    compare.add_argument(
+        "--restored-at",
+        metavar="TIME",
+        help="the ledger was restored from a backup and went live then, or now: hold what it cannot know",
+    )
+    add_json(compare)
+
     for name, words in RELEASES:
         release = add_verb(verbs, name, run_release, words)
         release.add_argument("ticket", metavar="TICKET", help="the HubSpot ticket id")
@@ -123,6 +134,12 @@ def run_retention(args: argparse.Namespace) -> int:
     from jobs.verbs import retention
 
     return retention.retention(args.days, dry_run=args.dry_run, as_json=args.json)
+
+
+def run_reconcile(args: argparse.Namespace) -> int:
+    from jobs.verbs import reconcile
+
+    return reconcile.reconcile(args.since, args.restored_at, as_json=args.json)
 
 
 def run_release(args: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from models.retention import HeldBack
 OLDEST_OPEN_SECONDS = 900.0
 LATE_INTERVALS = 10
 HORIZON_DAYS = 4
+OLDEST_RECONCILE_SECONDS = 2 * DAY
 HOLDERS: dict[str, str] = {
     HeldBack.POLL: "the poll has not looked further; see its line, or HubSpot's",
     HeldBack.SWEEP: "no sweep that began later was completed; look into the log for what stops it",
@@ -74,6 +75,7 @@ def check_health(readings: Readings, limits: Limits) -> HealthReport:
         *check_silences(readings, limits),
         *(check_job(one) for one in readings.jobs),
         *check_poll(readings, limits),
+        *check_reconcile(readings),
     )
     status = Status.HEALTHY if all(check.ok for check in checks) else Status.DEGRADED
     return HealthReport(status, checks, readings.latency_ms)
@@ -163,6 +165,20 @@ def check_poll(readings: Readings, limits: Limits) -> Iterator[Check]:
     line = f"the last good poll was {span(readings.poll_seconds)} ago"
     hint = "; is the worker running, and does HubSpot answer (python main.py doctor)?"
     yield Check("poll", ok=not late, line=line + (hint if late else ""))
+
+
+def check_reconcile(readings: Readings) -> Iterator[Check]:
+    """Only a worker compares by itself: where none ever ran, an old comparison is nobody's fault."""
+    last = readings.reconciled
+    if last is None:
+        return
+    line = f"compared with HubSpot {last.ended_at:%Y-%m-%d %H:%M} UTC: {last.counts.line}"
+    late = last.seconds > OLDEST_RECONCILE_SECONDS and any(job.name == "reconcile" for job in readings.jobs)
+    if last.counts.missing:
+        line += ", which no source had shown; look in the log for what kept poll and sweep from them"
+    elif late:
+        line += "; is the worker running? python main.py reconcile does it now"
+    yield Check("reconcile", ok=not (late or last.counts.missing), line=line)
 
 
 def span(seconds: float) -> str:

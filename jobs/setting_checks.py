@@ -172,13 +172,18 @@ def parse_ping(value: str) -> str:
     raise ValueError(f"must be here, none or the digits of a role id{_not(value)}")
 
 
-def parse_past_time(value: str) -> datetime:
+def parse_time(value: str) -> datetime:
     """ISO-8601 to aware UTC; without a zone it is UTC."""
     try:
         time = datetime.fromisoformat(value)
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("is not a time in ISO-8601") from None
+
+
+def parse_past_time(value: str) -> datetime:
+    """``parse_time`` of a setting: not in the future, and not before the year 2000."""
+    time = parse_time(value)
     if time > datetime.now(UTC):
         raise ValueError("lies in the future")
     if time.year < 2000:

@@ -10,6 +10,7 @@ from models import health, schema, switches
 from models.counts import Event, recent_by_name, recent_events
 from models.database import read_clock
 from models.health import Arrivals, InboxDepth, JobReading, MonthlyUse, Standing, Told
+from models.reconciliation import LastReconciled, read_reconciled
 
 HOUR, DAY = 3600.0, 86_400.0
 ARRIVAL_DAYS = 35
@@ -60,6 +61,7 @@ class Readings:
     webhook_finds: int = 0
     searches_showed: int = 0
     searches_ever_showed: int = 0
+    reconciled: LastReconciled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def take_readings(channels: Sequence[Channel], overlap_seconds: float) -> Readin
         webhook_finds=health.count_webhook_finds(SEARCH_LAG_SECONDS, SEARCH_WINDOW_SECONDS),
         searches_showed=recent_events(Event.SEARCH_SHOWED, SEARCH_WINDOW_SECONDS),
         searches_ever_showed=recent_events(Event.SEARCH_SHOWED, SEARCH_PAST_SECONDS),
+        reconciled=read_reconciled(),
     )
 
 

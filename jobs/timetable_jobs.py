@@ -1,4 +1,4 @@
-"""What the worker does by the clock: poll, sweep, looks for cards, retention, upkeep, alerts."""
+"""What the worker does by the clock: poll, sweep, looks for cards, retention, reconcile, upkeep, alerts."""
 
 import logging
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from jobs.parts import Parts
 from jobs.poll_tickets import poll_tickets
 from jobs.prune_records import prune_records
 from jobs.raise_alarms import AlarmMemory, Send, alarm_sender, raise_alarms
+from jobs.reconcile_tickets import is_reconcile_due, reconcile_tickets
 from jobs.schedule import Job
 from jobs.sweep_tickets import is_sweep_due, sweep_tickets
 from jobs.tidy_records import tidy_records
@@ -26,16 +27,21 @@ log = logging.getLogger("triage")
 DAY = timedelta(hours=24)
 #: How often is looked whether a sweep is due: another worker, or the one before, may have swept.
 SWEEP_LOOK_SECONDS = 60.0
+#: The same for the nightly comparison, which follows retention. One search a second leaves three to the poll.
+RECONCILE_LOOK_SECONDS = 300.0
+RECONCILE_REST_SECONDS = 1.0
 #: How often is asked whether a card in doubt is to be looked for; most times none is.
 LOOKS_SECONDS = 15.0
 UPKEEP_SECONDS = 3600.0
 ALERTS_SECONDS = 60.0
-#: Past these the process ends. 400,000 tickets, at four searches a second, take poll or sweep 10 min.
+#: Past these the process ends. 400,000 tickets, at four searches a second, take poll or sweep 10 min; the
+#: comparison, at one, takes 35 min for them.
 LIMITS = {
     "poll": 3600.0,
     "sweep": 3600.0,
     "looks": 900.0,
     "retention": 3600.0,
+    "reconcile": 10_800.0,
     "upkeep": 900.0,
     "alerts": 300.0,
 }
@@ -81,12 +87,18 @@ class TimetableJobs:
                 hour_utc=settings.retention_hour_utc,
                 at_once=overdue,
             ),
+            Job(
+                "reconcile",
+                self._run("reconcile", self.reconcile),
+                every_seconds=RECONCILE_LOOK_SECONDS,
+                at_once=False,
+            ),
             Job("upkeep", self._run("upkeep", self.tidy), every_seconds=UPKEEP_SECONDS, at_once=False),
             Job("alerts", self._run("alerts", alert), every_seconds=ALERTS_SECONDS),
         ]
 
     def _run(self, name: str, work: Work) -> Callable[[], object]:
-        loop = name in {"sweep", "looks", "alerts"}  # most of their runs find nothing to do
+        loop = name in {"sweep", "looks", "reconcile", "alerts"}  # most of their runs find nothing to do
         return lambda: self.runner.run(name, work, limit_seconds=LIMITS[name], loop=loop)
 
     def poll(self) -> str | None:
@@ -138,6 +150,21 @@ class TimetableJobs:
             overlap=self.parts.overlap,
             stop=self.parts.stopping.is_set,
         )
+
+    def reconcile(self) -> None:
+        """Where it was cut short, it is due again for whoever works next."""
+        parts = self.parts
+        if not is_reconcile_due(parts.settings.retention_hour_utc, parts.now()):
+            return
+        report = reconcile_tickets(
+            parts.gateway,
+            since=None,
+            overlap=parts.overlap,
+            now=parts.now,
+            stop=lambda: parts.stopping.wait(RECONCILE_REST_SECONDS),
+        )
+        if report.counts.missing or report.counts.open:
+            self.wake()
 
     def tidy(self) -> None:
         tidy_records(self.parts.settings.retention_days, stop=self.parts.stopping.is_set)

@@ -15,7 +15,7 @@ from models.claims import Claim, is_mine
 from models.cursors import Cursor
 from models.database import on_postgres, read_clock, rerun_on_conflict, to_text, to_utc, transaction
 from models.deliveries import Delivery, DeliveryState
-from models.errors import BarrierRefused
+from models.errors import BarrierRefused, LedgerUnused
 from models.sends import conclude_claim, lock_ticket
 from models.tickets import ProcessedTicket, TicketState
 
@@ -35,7 +35,7 @@ def raise_barrier(went_live_at: datetime | None = None) -> Barrier:
     """Hold every ticket created before ``went_live_at`` and not settled; None means now.
 
     Call it before any worker starts. It never falls, so calling twice is safe. Raises BarrierRefused for a
-    time in the database's future or before the ledger's activation, and for a ledger that was never used.
+    time in the database's future or before the ledger's activation, LedgerUnused where it has none.
     """
     with transaction():
         ledger = lock_ledger()
@@ -49,11 +49,11 @@ def raise_barrier(went_live_at: datetime | None = None) -> Barrier:
 
 
 def lock_ledger() -> Cursor:
-    """The ledger's own row; raises BarrierRefused where it was never used."""
+    """The ledger's own row; raises LedgerUnused where nothing was ever told by it."""
     query = Cursor.select().where((Cursor.name == "ledger") & Cursor.activated_at.is_null(False))
     for ledger in query.for_update() if on_postgres() else query:
         return ledger
-    raise BarrierRefused(
+    raise LedgerUnused(
         "this ledger was never used, so nothing in it was restored; check DATABASE_URL, or just start"
     )
 

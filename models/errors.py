@@ -8,6 +8,7 @@ StoreError
 ├── SchemaForeign         a table of ours exists with another shape
 ├── MigrationFailed       a migration could not be applied, and left nothing
 ├── WrongPortal           the ledger belongs to another HubSpot portal
+├── LedgerUnused          the ledger has not been activated yet
 └── BarrierRefused        the time given for a restore cannot be one
 """
 
@@ -43,6 +44,10 @@ class MigrationFailed(StoreError):
 
 
 class WrongPortal(StoreError):
+    pass
+
+
+class LedgerUnused(StoreError):
     pass
 
 

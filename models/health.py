@@ -15,7 +15,7 @@ from models.cursors import Cursor
 from models.database import clock, read_clock, rerun_on_conflict, to_utc
 from models.drain import is_set_aside
 from models.inbox import WebhookEvent
-from models.job_runs import GOOD_RESULT, JobRun
+from models.job_runs import GOOD_RESULT, RECONCILED, JobRun
 from models.retention import NEVER, HeldBack, find_bounds
 from models.tickets import OPEN_STATES, ProcessedTicket, Source, TicketState
 
@@ -144,19 +144,21 @@ def read_inbox() -> InboxDepth:
 def read_jobs() -> list[JobReading]:
     """Every job that a worker ran, by name."""
     query = JobRun.select(JobRun.name, JobRun.last_result, JobRun.last_finished_at, clock())
+    jobs = query.where(JobRun.name != RECONCILED).order_by(JobRun.name)
     return [
         JobReading(name, result, seconds_since(finished, now))
-        for name, result, finished, now in rows_of(query.order_by(JobRun.name))
+        for name, result, finished, now in rows_of(jobs)
     ]
 
 
 @rerun_on_conflict
 def read_told(seconds: float) -> Told:
-    """Tickets told in the last ``seconds``."""
+    """Tickets told in the last ``seconds``; one that a person confirmed untriaged says nothing of models."""
     succeeded = Case(None, [(ProcessedTicket.success, 1)])
     local = Case(None, [(ProcessedTicket.provider == "local", 1)])
     query = ProcessedTicket.select(count_rows(), fn.COUNT(succeeded), fn.COUNT(local))
-    ((tickets, by_model, by_local),) = rows_of(told_within(query, seconds))
+    triaged = query.where(ProcessedTicket.provider != "none")
+    ((tickets, by_model, by_local),) = rows_of(told_within(triaged, seconds))
     return Told(tickets, by_model, by_local)
 
 

@@ -33,6 +33,7 @@ class Source(StrEnum):
     POLL = "poll"
     WEBHOOK = "webhook"
     SWEEP = "sweep"
+    RECONCILE = "reconcile"
 
 
 class SkipReason(StrEnum):

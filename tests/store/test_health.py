@@ -92,6 +92,7 @@ def test_the_last_hour_by_who_triaged(ledger: Ledger) -> None:
     told("4", 9000, provider="rules", success=False)
     told("5", 10, state="skipped")
     told("6", 10, state="found")
+    told("7", 10, provider="none")
     assert health.read_told(3600) == health.Told(tickets=3, succeeded=2, local=1)
 
 

@@ -8,6 +8,7 @@ from jobs.check_health import HealthReport, Status, check_health, report_unread,
 from jobs.find_silences import find_quiet, find_silences
 from jobs.take_readings import DAY, Limits, PausedChannel, Readings
 from models.health import Arrivals, InboxDepth, JobReading, Standing
+from models.reconciliation import LastReconciled, Reconciled
 from tests.fakes.readings import HOUR, LIMITS, NOW, open_for, weeks_of, well
 
 
@@ -50,6 +51,10 @@ UNWELL = {
         well(jobs=[JobReading("poll", "ok", 9.0)], poll_seconds=301.0),
         well(jobs=[JobReading("poll", "ok", 9.0)], poll_seconds=299.0),
     ),
+    "reconcile": (
+        well(reconciled=LastReconciled(Reconciled(told=3, missing=1), NOW, 60.0)),
+        well(reconciled=LastReconciled(Reconciled(told=3, held=1), NOW, 60.0)),
+    ),
     "horizon": (well(horizon={"open ticket": 11.1 * DAY}), well(horizon={"open ticket": 10.9 * DAY})),
 }
 
@@ -88,6 +93,25 @@ def test_a_channel_in_doubt_is_told_apart_from_one_to_mend() -> None:
 def test_the_horizons_holder_is_named(bounds: dict[str, float], named: str) -> None:
     (line,) = judged(well(horizon=bounds)).warnings
     assert named in line
+
+
+def compared(seconds: float, *jobs: JobReading) -> Readings:
+    return well(reconciled=LastReconciled(Reconciled(told=3), NOW, seconds), jobs=jobs)
+
+
+def test_the_last_comparison_is_told_with_its_time() -> None:
+    (check,) = [one for one in judged(compared(60.0)).checks if one.name == "reconcile"]
+    assert check.line == (
+        "compared with HubSpot 2026-11-25 10:20 UTC: 3 in HubSpot = 3 told + 0 held + 0 open, 0 missing"
+    )
+
+
+def test_a_comparison_is_late_where_a_worker_should_have_made_one() -> None:
+    job = JobReading("reconcile", "ok", 9.0)
+    assert judged(compared(2.1 * DAY)).warnings == ()
+    assert judged(compared(1.9 * DAY, job)).warnings == ()
+    (line,) = judged(compared(2.1 * DAY, job)).warnings
+    assert "python main.py reconcile" in line
 
 
 def test_run_once_on_somebody_elses_timetable_is_never_late() -> None:

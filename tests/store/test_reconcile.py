@@ -14,6 +14,7 @@ from jobs.errors import SourceError
 from jobs.hubspot.client import HubSpotClient
 from jobs.hubspot.gateway import HubSpotGateway
 from jobs.job_runner import JobRunner
+from jobs.look_for_cards import LookOut
 from jobs.observations import Observations
 from jobs.poll_tickets import poll_tickets
 from jobs.propose_pages import never
@@ -337,7 +338,8 @@ def night(comparer: Comparer, portal: Portal, store_url: str) -> Iterator[Timeta
     }
     parts = build_parts(load_settings(given, isolated=True), [], threading.Event())
     runner = JobRunner(Watchdog(lambda: None), Observations())
-    yield TimetableJobs(parts, "one", runner, wake=parts.stopping.set, is_well=lambda: True)
+    lookout = LookOut([], lambda one: one)
+    yield TimetableJobs(parts, "one", runner, lookout, wake=parts.stopping.set, is_well=lambda: True)
     parts.close()
 
 

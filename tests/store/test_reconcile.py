@@ -339,7 +339,7 @@ def night(comparer: Comparer, portal: Portal, store_url: str) -> Iterator[Timeta
     parts = build_parts(load_settings(given, isolated=True), [], threading.Event())
     runner = JobRunner(Watchdog(lambda: None), Observations())
     lookout = LookOut([], lambda one: one)
-    yield TimetableJobs(parts, "one", runner, lookout, wake=parts.stopping.set, is_well=lambda: True)
+    yield TimetableJobs(parts, "one", runner, wake=parts.stopping.set, lookout=lookout, is_well=lambda: True)
     parts.close()
 
 

@@ -1,0 +1,182 @@
+"""What must hold of every ticket once a world has come to rest (design §2, §4 and §5)."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.simulation.clock import DAY
+from tests.simulation.ending import Ending, Settled, read_endings
+from tests.simulation.nature import OURS
+from tests.simulation.residuals import WRONG_CONFIRM, explain_doubles
+from tests.simulation.world import World
+
+CLOCKS_APART = 1_800.0  #: more than any two clocks here differ
+
+
+@dataclass
+class Judgement:
+    """``faults`` are sentences, each with the ticket it is about; ``residuals`` are counted by their kind."""
+
+    tickets: int = 0
+    cards: int = 0
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    residuals: Counter[str] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter)
+
+
+def judge(world: World) -> Judgement:
+    judged = Judgement()
+    for sentence in world.truth.offences:
+        judged.faults.append(("", sentence))
+    for error in world.scheduler.raised:
+        judged.faults.append(("", f"an actor raised {type(error).__name__}: {error}"))
+    for sentence in judge_world(world):
+        judged.faults.append(("", sentence))
+    for ending in read_endings(world.truth, world.outside):
+        judge_ticket(world, ending, judged)
+    return judged
+
+
+def judge_world(world: World) -> Iterator[str]:
+    for row in world.outside.rows("SELECT object_id, attempts, set_aside_at FROM webhook_inbox"):
+        yield f"a webhook of {row['object_id']} still waits in the inbox"
+    if world.portal.write_attempts:
+        yield f"HubSpot was written to: {world.portal.write_attempts[0]}"
+    named = Counter(
+        word.strip("#")
+        for message in world.discord.messages
+        for word in message.content.split()
+        if word.startswith("#")
+    )
+    for ticket_id, times in named.items():
+        if times > 1 + len(world.truth.words.get(ticket_id, ())):
+            yield f"held ticket {ticket_id} was named {times} times"
+
+
+def judge_ticket(world: World, ending: Ending, judged: Judgement) -> None:
+    ticket_id = ending.ticket.ticket_id
+    judged.tickets += 1
+    judged.cards += len(ending.cards)
+    judged.states[state_of(ending)] += 1
+    for sentence in (*judge_state(world, ending), *judge_cards(world, ending)):
+        judged.faults.append((ticket_id, sentence))
+    if len(ending.cards) > 1:
+        for why in explain_doubles(ending, world.shape.policy):
+            if why is None:
+                judged.faults.append(
+                    (ticket_id, f"{len(ending.cards)} cards, and nothing listed explains it")
+                )
+            else:
+                judged.residuals[why] += 1
+    if is_wrongly_confirmed(ending):
+        judged.residuals[WRONG_CONFIRM] += 1
+
+
+def state_of(ending: Ending) -> str:
+    if ending.row is not None:
+        reason = ending.row["reason"]
+        return f"{ending.row['state']}{f' ({reason})' if reason else ''}"
+    return f"forgotten {ending.forgotten[-1].state}" if ending.forgotten else "never seen"
+
+
+def is_wrongly_confirmed(ending: Ending) -> bool:
+    return not ending.cards and any(not word.resend and not word.card_was_there for word in ending.words)
+
+
+def judge_state(world: World, ending: Ending) -> Iterator[str]:
+    for settled in ending.forgotten:
+        yield from judge_settled(world, ending, settled)
+    if ending.row is None:
+        if not ending.forgotten:
+            yield from judge_absence(world, ending)
+        return
+    match ending.row["state"]:
+        case "notified" | "skipped" | "merged":
+            settled = Settled(ending.row["state"], ending.row["reason"])
+            yield from judge_settled(world, ending, settled)
+            yield from judge_final_skip(world, ending, settled)
+        case "unconfirmed":
+            if not is_in_doubt(ending):
+                yield "held, though it could have been decided"
+        case state:
+            yield f"still {state} ({ending.row['last_error']}), at rest"
+
+
+def judge_settled(world: World, ending: Ending, settled: Settled) -> Iterator[str]:
+    """Whether what the ledger said as it settled is true."""
+    match settled.state:
+        case "notified":
+            if not ending.cards and not is_wrongly_confirmed(ending):
+                yield "notified, and no card is there"
+        case "skipped":
+            refuted = refute_reason(world, ending, settled.reason)
+            if refuted is not None:
+                yield f"skipped as {settled.reason}, and {refuted}"
+        case state:
+            yield f"settled as {state} ({settled.reason})"
+
+
+def refute_reason(world: World, ending: Ending, reason: str | None) -> str | None:
+    ticket, missed = ending.ticket, ending.ticket.missed_at
+    shown_at = min([ticket.first_shown_at, *(one.at for one in ticket.offered)])
+    remembered = ticket.created_at >= world.truth.horizon_at(shown_at) and not ending.forgotten
+    true_of = {
+        "before activation": (not ending.is_young, "it is younger"),
+        "beyond memory": (not remembered, "it was shown while it was remembered"),
+        "other pipeline": (not is_always_ours(world, ending), "it was always in ours"),
+        "gone": (
+            bool(missed) and missed[-1] - missed[0] >= DAY - CLOCKS_APART,
+            "HubSpot did not miss it for a day",
+        ),
+    }
+    true, refutation = true_of.get(str(reason), (False, "there is no such reason"))
+    return None if true else refutation
+
+
+def judge_final_skip(world: World, ending: Ending, settled: Settled) -> Iterator[str]:
+    """A skipped ticket opens again by what shows it; at rest everything that is there was shown."""
+    ticket = ending.ticket
+    if ending.counts and settled.reason in ("before activation", "beyond memory") and not ending.cards:
+        yield f"skipped as {settled.reason}, and a creation event overrides that"
+    if settled.reason == "gone" and not ticket.is_away:
+        yield "skipped as gone, and it is back"
+    ours = ticket.pipelines[-1][1] in OURS
+    if settled.reason == "other pipeline" and ours and not ticket.is_away:
+        yield "skipped as of another pipeline, and it came into ours"
+
+
+def judge_absence(world: World, ending: Ending) -> Iterator[str]:
+    ticket = ending.ticket
+    if ticket.first_shown_at < float("inf"):
+        yield "lost: a search showed it, and the ledger never knew it"
+    elif ticket.accepted:
+        yield "lost: its webhook was answered with 200, and the ledger never knew it"
+    elif ending.is_young and not ticket.away and is_always_ours(world, ending):
+        yield "lost: no source ever showed it"
+
+
+def is_always_ours(world: World, ending: Ending) -> bool:
+    return not world.shape.pipelines or all(one in OURS for _, one in ending.ticket.pipelines)
+
+
+def is_in_doubt(ending: Ending) -> bool:
+    """Rule 6: the last send's outcome is unknown, or its process died before anybody knew it."""
+    last_word = max((word.at for word in ending.words), default=0.0)
+    sends = [send for send in ending.sends if send.began_at >= last_word]
+    if any(one["state"] == "refused" for one in ending.deliveries):
+        return [send.answer for send in sends].count("not sent") >= 2
+    if sends and sends[-1].answer in ("unknown", None):
+        return True
+    return any(at >= last_word for at in ending.doubted)
+
+
+def judge_cards(world: World, ending: Ending) -> Iterator[str]:
+    """Nothing is told that should not be."""
+    if not ending.cards:
+        return
+    told_at = ending.cards[0].began_at
+    if not ending.is_young and not ending.counts:
+        yield "told, and it is older than the activation"
+    before = [pipeline for at, pipeline in ending.ticket.pipelines if at <= told_at]
+    if world.shape.pipelines and not any(one in OURS for one in before):
+        yield "told, and it was in another pipeline"

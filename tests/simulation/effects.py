@@ -1,0 +1,98 @@
+"""Every effect of a simulated process passes here: the seed may crash, freeze or delay it just before.
+
+To crash before an effect is to crash after the one before it, so one place for each is enough. A dead process
+has no more effects, whatever its unwinding code tries.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.simulation.scheduler import Died, Process, Scheduler
+from tests.simulation.trace import Trace
+
+LONGEST_DELAY = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """How often: the mean number of effects between two; 0 is never. ``freeze_seconds`` is the longest."""
+
+    delay_every: float = 8.0
+    crash_every: float = 0.0
+    freeze_every: float = 0.0
+    freeze_seconds: float = 600.0
+    #: How much likelier around a card's send, where a fault tells the most.
+    send_weight: float = 20.0
+
+
+class Effects:
+    """``on_crash`` is told of a process the moment it dies, before anything of it unwinds."""
+
+    def __init__(self, scheduler: Scheduler, trace: Trace, rng: random.Random, plan: Disturbance) -> None:
+        self.scheduler, self.trace, self._rng = scheduler, trace, rng
+        self.on_crash: Callable[[Process], object] = lambda _: None
+        self.crashes = self.freezes = 0
+        self.use(plan)
+
+    def use(self, plan: Disturbance) -> None:
+        self._plan = plan
+        self._delay_in = self._draw(plan.delay_every)
+        self._crash_in = self._draw(plan.crash_every)
+        self._freeze_in = self._draw(plan.freeze_every)
+
+    @property
+    def send_weight(self) -> float:
+        return self._plan.send_weight
+
+    def _draw(self, every: float) -> float:
+        return self._rng.expovariate(1 / every) if every else float("inf")
+
+    def pass_point(self, what: str, *details: object, weight: float = 1.0) -> None:
+        """Outside of a transaction: others may take turns here. Raises Died in a process that is dead."""
+        actor = self.scheduler.current
+        process = actor.process
+        if not process.alive:
+            raise Died
+        self.trace.note(process.name, what, *details)
+        if process.mortal:
+            self._crash_in -= weight
+            self._freeze_in -= weight
+            if self._crash_in < 0:
+                self._crash_in = self._draw(self._plan.crash_every)
+                self.crash(process)
+                raise Died
+            if self._freeze_in < 0:
+                self._freeze_in = self._draw(self._plan.freeze_every)
+                self.freeze(process)
+        self._delay_in -= 1
+        if self._delay_in < 0:
+            self._delay_in = self._draw(self._plan.delay_every)
+            self.scheduler.sleep(self._rng.choice((0.0, 0.0, 0.01, 0.2, LONGEST_DELAY)))
+
+    def pass_inner_point(self, what: str, *details: object) -> None:
+        """Within a transaction: nobody else takes a turn."""
+        process = self.scheduler.current.process
+        if not process.alive:
+            raise Died
+        self.trace.note(process.name, what, *details)
+        if process.mortal:
+            self._crash_in -= 1
+            if self._crash_in < 0:
+                self._crash_in = self._draw(self._plan.crash_every)
+                self.crash(process)
+                raise Died
+
+    def crash(self, process: Process) -> None:
+        self.crashes += 1
+        self.trace.note(process.name, "CRASH")
+        self.on_crash(process)
+        self.scheduler.kill(process)
+
+    def freeze(self, process: Process) -> None:
+        """SIGSTOP, and SIGCONT after a while: its clocks run on, and nothing of it moves."""
+        self.freezes += 1
+        seconds = self._rng.uniform(1.0, self._plan.freeze_seconds)
+        process.frozen_until = self.scheduler.time.now + seconds
+        self.trace.note(process.name, "FREEZE", f"{seconds:.0f}s")
+        self.scheduler.sleep(0)

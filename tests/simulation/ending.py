@@ -1,0 +1,81 @@
+"""How a world ended for one ticket: the ledger's rows, those it forgot, and what truth says of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tests.simulation.clock import DAY
+from tests.simulation.ledger import Outside
+from tests.simulation.truth import Send, TrueTicket, Truth, Word
+
+EVENT_COUNTS = 4 * DAY
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A row as it stands, or as retention deleted it."""
+
+    state: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """``row`` is None where the ledger has none (now); ``drained`` are creation events: (occurred, at)."""
+
+    ticket: TrueTicket
+    row: Row | None
+    deliveries: list[Row]
+    forgotten: list[Settled]
+    drained: list[tuple[float, float]]
+    sends: list[Send]
+    words: list[Word]
+    doubted: list[float]
+    activated_at: float
+
+    @property
+    def cards(self) -> list[Send]:
+        """In the order of their first bytes."""
+        return [send for send in self.sends if send.stored_at is not None]
+
+    @property
+    def is_young(self) -> bool:
+        return self.ticket.created_at >= self.activated_at
+
+    @property
+    def counts(self) -> bool:
+        """Whether a creation event overrode activation and horizon (design §5)."""
+        return any(occurred > max(self.activated_at, at - EVENT_COUNTS) for occurred, at in self.drained)
+
+
+def read_endings(truth: Truth, outside: Outside) -> list[Ending]:
+    rows = {row["ticket_id"]: row for row in outside.rows("SELECT * FROM processed_tickets")}
+    deliveries = by_ticket(outside.rows("SELECT * FROM deliveries"))
+    forgotten = by_ticket(outside.rows("SELECT * FROM sim_forgotten ORDER BY at"))
+    drained = by_ticket(outside.rows("SELECT * FROM sim_drained WHERE event_type = 'creation'"))
+    return [
+        Ending(
+            ticket,
+            rows.get(one),
+            deliveries.get(one, []),
+            [Settled(row["state"], row["reason"]) for row in forgotten.get(one, [])],
+            [(seconds(row["occurred_at"]), seconds(row["at"])) for row in drained.get(one, [])],
+            truth.sends.get(one, []),
+            truth.words.get(one, []),
+            truth.doubted.get(one, []),
+            truth.activated_at,
+        )
+        for one, ticket in truth.tickets.items()
+    ]
+
+
+def by_ticket(rows: list[Row]) -> dict[str, list[Row]]:
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(row["ticket_id"], []).append(row)
+    return grouped
+
+
+def seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

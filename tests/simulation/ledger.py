@@ -1,0 +1,75 @@
+"""A ledger for each world: a copy of a migrated file on a disk of memory, and a look at it from outside."""
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from models.database import close_database, open_database
+from models.schema import deploy_migrations
+
+MEMORY = Path("/dev/shm")
+#: Remember what was deleted, in the transaction that does; ``strftime`` is virtual there too.
+TRIGGERS = """
+CREATE TABLE sim_drained (ticket_id TEXT, event_type TEXT, occurred_at TEXT, at TEXT);
+CREATE TRIGGER sim_drain AFTER DELETE ON webhook_inbox BEGIN
+    INSERT INTO sim_drained VALUES (OLD.object_id, OLD.event_type, OLD.occurred_at,
+        strftime('%Y-%m-%d %H:%M:%f+00:00', 'now', '+0.000 seconds'));
+END;
+CREATE TABLE sim_forgotten (ticket_id TEXT, state TEXT, reason TEXT, at TEXT);
+CREATE TRIGGER sim_forget AFTER DELETE ON processed_tickets BEGIN
+    INSERT INTO sim_forgotten VALUES (OLD.ticket_id, OLD.state, OLD.reason,
+        strftime('%Y-%m-%d %H:%M:%f+00:00', 'now', '+0.000 seconds'));
+END"""
+
+
+class Outside:
+    """The ledger as it stands in the file: not part of the world, so it has no effects and no faults."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._session.row_factory = sqlite3.Row
+
+    def rows(self, sql: str, *params: Any) -> list[dict[str, Any]]:
+        return [dict(row) for row in self._session.execute(sql, params).fetchall()]
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class Ledgers:
+    """Makes the databases of one run; ``folder`` goes with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._template = folder, folder / "template.db"
+        open_database(f"sqlite:////{self._template}")
+        deploy_migrations()
+        close_database()
+        with sqlite3.connect(self._template) as session:
+            session.executescript(TRIGGERS)
+        session.close()
+
+    @contextmanager
+    def new(self) -> Iterator[Outside]:
+        """A migrated ledger, opened as the models' database."""
+        path = self._folder / "world.db"
+        shutil.copy(self._template, path)
+        open_database(f"sqlite:////{path}", pool_size=500)
+        outside = Outside(path)
+        try:
+            yield outside
+        finally:
+            outside.close()
+            close_database()
+            for left in self._folder.glob("world.db*"):
+                left.unlink()
+
+
+@contextmanager
+def ledgers() -> Iterator[Ledgers]:
+    parent = MEMORY if MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="simulation-", dir=parent) as folder:
+        yield Ledgers(Path(folder))

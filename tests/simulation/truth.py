@@ -1,0 +1,93 @@
+"""What really happened: what the ledger cannot know, and what it is judged by."""
+
+from dataclasses import dataclass, field
+
+from tests.simulation.clock import Time
+
+FOREVER = float("inf")
+
+
+@dataclass(slots=True)
+class TrueTicket:
+    """Times are true epoch seconds, but ``created_at`` and the events' own, which are HubSpot's.
+
+    ``sure_from`` is when search began to show it at every look. ``pipelines`` and ``away`` (in the bin, not
+    readable) are spans by their start. ``missed_at`` and ``read_at`` are HubSpot's 404s and answers to reads.
+    """
+
+    ticket_id: str
+    created_at: float
+    made_at: float
+    sure_from: float
+    pipelines: list[tuple[float, str]]
+    away: list[tuple[float, float]] = field(default_factory=list)
+    first_shown_at: float = FOREVER
+    offered: list["Accepted"] = field(default_factory=list)
+    accepted: list["Accepted"] = field(default_factory=list)
+    missed_at: list[float] = field(default_factory=list)
+    read_at: list[float] = field(default_factory=list)
+
+    @property
+    def is_away(self) -> bool:
+        return bool(self.away) and self.away[-1][1] == FOREVER
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A webhook that reached a receiver, or had its 200; ``occurred_at`` is 0 where it told no time."""
+
+    at: float
+    creation: bool
+    occurred_at: float
+
+
+@dataclass(slots=True)
+class Send:
+    """One request with a card. ``answer`` is what the product was told, None where it died before.
+
+    ``stored_at`` is when the message appeared, if it did.
+    """
+
+    ticket_id: str
+    process: str
+    began_at: float
+    answer: str | None = None
+    answered_at: float = FOREVER
+    stored_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a person said of a held ticket, and what the channel showed them at that moment."""
+
+    at: float
+    ticket_id: str
+    resend: bool
+    card_was_there: bool
+
+
+@dataclass(slots=True)
+class Truth:
+    time: Time
+    activated_at: float = FOREVER
+    tickets: dict[str, TrueTicket] = field(default_factory=dict)
+    sends: dict[str, list[Send]] = field(default_factory=dict)
+    words: dict[str, list[Word]] = field(default_factory=dict)
+    #: Tickets that a process had in hand, written ahead and not settled, as it died.
+    doubted: dict[str, list[float]] = field(default_factory=dict)
+    #: The memory horizon as it rose.
+    horizons: list[tuple[float, float]] = field(default_factory=list)
+    #: What no code of the product may do, seen while it did.
+    offences: list[str] = field(default_factory=list)
+
+    def show(self, ticket_id: str) -> None:
+        ticket = self.tickets.get(ticket_id)
+        if ticket is not None:
+            ticket.first_shown_at = min(ticket.first_shown_at, self.time.now)
+
+    def cards(self, ticket_id: str) -> list[Send]:
+        return [send for send in self.sends.get(ticket_id, ()) if send.stored_at is not None]
+
+    def horizon_at(self, moment: float) -> float:
+        """The highest horizon that was stored up to ``moment``."""
+        return max((horizon for at, horizon in self.horizons if at <= moment), default=0.0)

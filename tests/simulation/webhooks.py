@@ -1,0 +1,101 @@
+"""HubSpot's calls to the receiver: lost, repeated, out of order, days late, tried again without an answer."""
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jobs.hubspot.events import parse_body
+from jobs.sandbox.arrivals import creation_event
+from jobs.sandbox.hubspot import SANDBOX_PORTAL_ID
+from models.errors import StoreError
+from models.inbox import store_events
+from tests.simulation.clock import DAY, HOUR, MachineClock
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.shape import WebhookShape
+from tests.simulation.truth import Accepted, TrueTicket
+from tests.simulation.worker import Worker
+
+TRIES, ANSWER_SECONDS = 10, 5.0
+WORKFLOW_LATEST = 3 * DAY
+
+
+@dataclass(slots=True)
+class Call:
+    """One webhook on its way; ``occurred_at`` is 0 for a workflow's, which tells no time."""
+
+    ticket: TrueTicket
+    event_id: int
+    occurred_at: float
+    tries: int = 0
+    answered: bool = field(default=False)
+
+    @property
+    def body(self) -> bytes:
+        if self.occurred_at:
+            event = creation_event(self.ticket.ticket_id, self.event_id, int(self.occurred_at * 1000))
+            return json.dumps([event]).encode()
+        return json.dumps(
+            {"hs_object_id": int(self.ticket.ticket_id), "portalId": SANDBOX_PORTAL_ID}
+        ).encode()
+
+
+class Webhooks:
+    """``find_receiver`` gives a running worker, or None where nobody listens."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        clock: MachineClock,
+        shape: WebhookShape,
+        rng: random.Random,
+        find_receiver: Callable[[], Worker | None],
+    ) -> None:
+        self._scheduler, self._clock, self._shape, self._rng = scheduler, clock, shape, rng
+        self._find_receiver = find_receiver
+        self._event_ids = 0
+        self.ends_at = 0.0
+
+    def tell_creation(self, ticket: TrueTicket) -> None:
+        shape, rng = self._shape, self._rng
+        if rng.random() < shape.sent:
+            self._event_ids += 1
+            late = rng.uniform(0, shape.latest) if rng.random() < shape.late else rng.uniform(0.3, 5.0)
+            self._plan(Call(ticket, self._event_ids, self._clock.seconds()), late)
+        if rng.random() < shape.workflow:
+            self._plan(Call(ticket, 0, 0.0), rng.uniform(1.0, WORKFLOW_LATEST))
+
+    def _plan(self, call: Call, seconds: float) -> None:
+        moment = self._scheduler.time.now + seconds
+        self.ends_at = max(self.ends_at, moment)
+        self._scheduler.at(moment, lambda: self._try(call))
+
+    def _try(self, call: Call) -> None:
+        call.tries += 1
+        call.answered = False
+        receiver = self._find_receiver()
+        if receiver is not None:
+            receiver.spawn("receive", lambda: self._receive(receiver, call))
+        self._scheduler.at(self._scheduler.time.now + ANSWER_SECONDS, lambda: self._judge(call))
+
+    def _receive(self, receiver: Worker, call: Call) -> None:
+        """The receiver's own steps: parse, commit, answer."""
+        received = parse_body(call.body, str(SANDBOX_PORTAL_ID) if receiver.is_open else None)
+        ticket, now = call.ticket, self._scheduler.time.now
+        ticket.offered.append(Accepted(now, call.occurred_at > 0, call.occurred_at))
+        try:
+            store_events(received.events)
+        except StoreError:
+            return
+        receiver.drain_due.set()
+        call.answered = True
+        ticket.accepted.append(Accepted(self._scheduler.time.now, call.occurred_at > 0, call.occurred_at))
+
+    def _judge(self, call: Call) -> None:
+        """No answer in time is tried again; one that was heard may be repeated all the same."""
+        if not call.answered:
+            if call.tries < TRIES:
+                self._plan(call, self._rng.uniform(60, 5 * HOUR))
+        elif self._rng.random() < self._shape.repeated:
+            call.tries = TRIES
+            self._plan(call, self._rng.choice((3.0, 600.0, self._shape.latest)) * self._rng.random())

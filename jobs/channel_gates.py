@@ -8,13 +8,13 @@ from jobs.look_for_cards import LookOut
 from jobs.name_held_tickets import knock, name_held_tickets
 from jobs.notify.channel import Channel, LookingChannel
 from jobs.run_report import RunReport
+from jobs.waits import PAUSED as PAUSED
 from models import releases, switches
 from models.notices import count_held
 from models.switches import Pause
 
 PROBE_LEASE_SECONDS = 30.0
 LOOK_EVERY_SECONDS = 1.0
-PAUSED = "channel_paused"  #: the error of a ticket that waits for a pause's end
 
 
 class Gate(Enum):
@@ -77,6 +77,11 @@ class ChannelGates:
         first, self._looked_at, self._started = not self._started, self._clock(), True
         for channel in self._channels:
             self._gates[channel.name] = self._look_at(channel, first=first)
+
+    def look_for_cards(self) -> None:
+        """Look for the cards in doubt whose time has come; what that opens is seen by the next ``look``."""
+        self.lookout.look_where_due()
+        self._looked_at = None
 
     def name_held(self) -> None:
         """Send the check messages that are due on open channels."""

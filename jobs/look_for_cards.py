@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from jobs.backoff import backoff_seconds
 from jobs.notify.channel import Channel, LookingChannel
 from jobs.notify.harmless import safe_link
 from jobs.notify.view import KnownCard, View
 from jobs.run_report import Tally
-from models import looks, sends
+from jobs.waits import PAUSED, backoff_seconds
+from models import looks, releases, sends, switches
 from models.database import read_clock
 from models.looks import Doubt
 from models.tickets import LedgerEntry, look_up_ticket
@@ -61,6 +61,10 @@ class Left:
     due_at: float
     decision: Decision
     seconds: float
+
+    def is_due(self, doubt: Doubt, now: float) -> bool:
+        arrived = self.decision is Decision.EARLY and doubt.seconds >= ARRIVED_SECONDS
+        return arrived or self.due_at <= now
 
 
 def ignore(_: LedgerEntry) -> None:
@@ -127,18 +131,21 @@ class LookOut:
         with self._lock:
             doubts = looks.find_doubts(channel.name)
             left, now = self._left[channel.name], self._clock()
-            known = [left.get((one.ticket_id, one.attempt)) for one in doubts]
-            if doubts and all(one is not None and one.due_at > now for one in known):
+            known = [(one, left.get((one.ticket_id, one.attempt))) for one in doubts]
+            if doubts and not any(last is None or last.is_due(one, now) for one, last in known):
                 return 0
             return self._look_for(channel, doubts)
 
     def _look_for(self, channel: LookingChannel, doubts: Sequence[Doubt]) -> int:
         """One scan of each place serves all the cards that were sent there."""
         self._left[channel.name], self._blind[channel.name] = {}, {}
-        return sum(
-            self._look_at(channel, place, sent_there)
-            for place, sent_there in by_place(doubts, channel.place).items()
-        )
+        places = by_place(doubts, channel.place)
+        decided = sum(self._look_at(channel, place, sent_there) for place, sent_there in places.items())
+        sees = channel.place in places and channel.place not in self._blind[channel.name]
+        # Rule 7: it is paused only while it cannot look.
+        if sees and switches.lift_doubt(channel.name, channel.key_hash):
+            releases.hasten_retries(PAUSED)
+        return decided
 
     def _look_at(self, channel: LookingChannel, place: str, doubts: Sequence[Doubt]) -> int:
         since = min(one.first_at for one in doubts) - BEFORE_FIRST

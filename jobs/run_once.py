@@ -83,8 +83,8 @@ def handle_until_none_due(
     while True:
         gates.look()
         handling.run(stop)
+        gates.look_for_cards()
         gates.look()
-        gates.lookout.look_where_due()
         gates.name_held()
         seconds = seconds_until_work(gates)
         if report.problems or seconds is None or seconds > WAIT_FOR_RETRIES_SECONDS:

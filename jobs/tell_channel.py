@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from jobs.backoff import backoff_seconds
-from jobs.channel_gates import PAUSED
 from jobs.desk import Desk, Handled
 from jobs.notify.card import Card, build_minimal_card
 from jobs.notify.channel import Channel, LookingChannel
@@ -14,6 +12,7 @@ from jobs.notify.outcome import NotSent, Outcome, Sent, Unknown
 from jobs.run_report import Result
 from jobs.ticket import Ticket
 from jobs.verdict import Priority
+from jobs.waits import PAUSED, backoff_seconds
 from models import sends, switches, write_ahead
 from models.claims import Claim, KnownDelivery
 from models.deliveries import DeliveryState

@@ -31,7 +31,7 @@ SWEEP_LOOK_SECONDS = 60.0
 RECONCILE_LOOK_SECONDS = 300.0
 RECONCILE_REST_SECONDS = 1.0
 #: How often is asked whether a card in doubt is to be looked for; most times none is.
-LOOKS_SECONDS = 15.0
+LOOKS_SECONDS = 5.0
 UPKEEP_SECONDS = 3600.0
 ALERTS_SECONDS = 60.0
 #: Past these the process ends. 400,000 tickets, at four searches a second, take poll or sweep 10 min; the

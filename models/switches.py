@@ -88,6 +88,12 @@ def lift_pause(name: str, key_hash: str) -> None:
     Switch.delete().where(is_of(name, key_hash)).execute()
 
 
+@rerun_on_conflict
+def lift_doubt(name: str, key_hash: str) -> bool:
+    """End a pause that followed unknown answers, but not one for a setting to mend; True if there was one."""
+    return bool(Switch.delete().where(is_of(name, key_hash) & (Switch.streak > 0)).execute())
+
+
 def pause_seconds(streak: int) -> float:
     """0 after the first unknown answer, then 30 s doubling to 10 min."""
     if streak < 2:

@@ -17,7 +17,8 @@ from jobs.handling import Handling
 from jobs.hubspot.gateway import HubSpotGateway
 from jobs.job_runner import attempted
 from jobs.note_events import note_fault
-from jobs.notify.discord import AT_ONCE, DiscordWebhook
+from jobs.notify.discord import DiscordWebhook
+from jobs.notify.discord_api import AT_ONCE
 from jobs.notify.pace import RateGate
 from jobs.parts import Insistence, Parts, build_desk, open_ledger, urgency_of
 from jobs.poll_tickets import poll_tickets
@@ -93,9 +94,9 @@ class Worker:
 
     def _build_channel(self) -> DiscordWebhook:
         channel = DiscordWebhook(self.world.discord.webhook_url)
-        channel._client = self.world.http
-        channel._gate = RateGate(AT_ONCE, now=self._seconds, sleep=self.scheduler.sleep)
-        channel._gate._slots = Semaphore(self.scheduler, AT_ONCE)  # type: ignore[assignment]
+        channel._api._client = self.world.http
+        channel._api._gate = RateGate(AT_ONCE, now=self._seconds, sleep=self.scheduler.sleep)
+        channel._api._gate._slots = Semaphore(self.scheduler, AT_ONCE)  # type: ignore[assignment]
         return channel
 
     def _seconds(self) -> float:

@@ -1,5 +1,6 @@
-"""How long a ticket waits for its next try."""
+"""What a ticket waits for before its next try, and how long."""
 
+PAUSED = "channel_paused"  #: the error of a ticket that waits for a pause's end
 RETRY_SECONDS = (30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
 

@@ -1,6 +1,8 @@
 """The part of ``doctor`` that asks the services, by reads alone but for a test card that is asked for."""
 
+import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from jobs.hubspot.gateway import parse_account
 from jobs.notify.card import NOT_TRIAGED_COLOUR, Card
 from jobs.notify.channel import Channel
 from jobs.notify.discord import DiscordWebhook
+from jobs.notify.discord_bot import DiscordBot
 from jobs.notify.outcome import NotSent, Sent
 from jobs.outgoing import client_options
 from jobs.setting_checks import CrmProperty
@@ -134,6 +137,8 @@ def examine_model(name: str, model: OllamaModel | GroqModel, settings: Settings)
 def examine_channels(settings: Settings, *, send_test_card: bool) -> Iterator[Finding]:
     for channel in build_channels(settings):
         yield examine_channel(channel.name, channel)
+        if isinstance(channel, DiscordBot):
+            yield from examine_history(channel)
         if send_test_card:
             yield send_test(channel)
         channel.close()
@@ -156,12 +161,31 @@ def examine_channel(name: str, channel: Channel) -> Finding:
         return fail(name, seen.fault, mend=True)
     if not seen.answers:
         return fail(name, "Discord cannot be reached, or fails; try again, and check the network")
+    if isinstance(channel, DiscordBot):
+        return ok(name, "the bot sees its channel")
     return ok(name, "the webhook is there")
+
+
+def examine_history(bot: DiscordBot) -> Iterator[Finding]:
+    """Without it Discord shows an empty list and no error, and the bot cannot look for a card in doubt."""
+    shown = bot.shows_history()
+    if shown is None:
+        return
+    name = f"{bot.name} history"
+    if shown:
+        yield ok(name, "the bot can look whether a card arrived")
+    else:
+        line = (
+            "DISCORD_CHANNEL_ID: the channel's list is empty for the bot; give it Read Message History there, "
+            "or a card in doubt waits for a person"
+        )
+        yield warn(name, line)
 
 
 def send_test(channel: Channel) -> Finding:
     name = f"{channel.name} test card"
-    match channel.send(TEST_CARD):
+    # An id of its own: a bot's nonce would make a second test card the first one again.
+    match channel.send(replace(TEST_CARD, ticket_id=secrets.token_hex(8))):
         case Sent():
             return ok(name, "was sent; look for it in the channel")
         case NotSent(error, fault=fault):

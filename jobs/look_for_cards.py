@@ -165,7 +165,7 @@ class LookOut:
 
     def _settle(self, channel: LookingChannel, place: str, doubt: Doubt, view: View) -> bool:
         link = self._link(doubt.ticket_id)
-        decision = decide(doubt, view, link, channel.nonce_of(link))
+        decision = decide(doubt, view, link, channel.nonce_of(doubt.ticket_id, link))
         if decision is Decision.FOUND:
             message_id = view.cards[link]
             sends.record_sent(doubt.ticket_id, channel.name, self._configured, message_id, place)

@@ -103,7 +103,7 @@ def traces_of(channel: Channel, card: Card) -> tuple[str | None, str | None]:
     """Nonce and place, which a look goes by later (rule 5); none where the channel cannot look."""
     if not isinstance(channel, LookingChannel):
         return None, None
-    return channel.nonce_of(card.url), channel.place
+    return channel.nonce_of(card.ticket_id, card.url), channel.place
 
 
 def paused(channel: Channel) -> NotSent:

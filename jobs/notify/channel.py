@@ -51,8 +51,11 @@ class LookingChannel(Channel, Protocol):
     @property
     def place(self) -> str: ...
 
-    def nonce_of(self, link: str) -> str:
-        """What makes two sends of one card one message: the same for the same sender and link, always."""
+    def nonce_of(self, ticket_id: str, link: str) -> str:
+        """What makes two sends of one card one message: the same for the same sender and link, always.
+
+        Of a ticket whose link is none ("") the id stands for it.
+        """
         ...
 
     def look(

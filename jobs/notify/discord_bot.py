@@ -75,7 +75,7 @@ class DiscordBot:
 
     def send(self, card: Card) -> Outcome:
         """Within a few minutes the same card's nonce gives the first message and makes no second one."""
-        once = {"nonce": self.nonce_of(card.url), "enforce_nonce": True}
+        once = {"nonce": self.nonce_of(card.ticket_id, card.url), "enforce_nonce": True}
         return self._api.post(self._messages, build_message(card, self._ping) | once)
 
     def announce(self, text: str) -> Outcome:
@@ -86,9 +86,9 @@ class DiscordBot:
         """A GET of the channel."""
         return self._api.probe(f"{self._url}/channels/{self.place}")
 
-    def nonce_of(self, link: str) -> str:
+    def nonce_of(self, ticket_id: str, link: str) -> str:
         """Of the bot and the ticket's link, which names portal and ticket."""
-        digest = hashlib.sha256(f"{self.name} {self._identity} {link}".encode()).digest()
+        digest = hashlib.sha256(f"{self.name} {self._identity} {link or ticket_id}".encode()).digest()
         return base64.b32encode(digest).decode().lower()[:NONCE_CHARACTERS]
 
     def look(
@@ -105,6 +105,18 @@ class DiscordBot:
         if view.settings_fault and place != self.place:
             return replace(view, blind=FORMER_PLACE, settings_fault=False)
         return view
+
+    def shows_history(self) -> bool | None:
+        """Whether the channel's list shows anything; None where there is nothing to show, or no answer."""
+        with open_client(1, self._headers) as client:
+            get = self._reader(client)
+            try:
+                channel = get(f"/channels/{self.place}").body
+                if not isinstance(channel, dict) or not channel.get("last_message_id"):
+                    return None
+                return bool(get(f"/channels/{self.place}/messages?limit=1").body)
+            except Blind:
+                return None
 
     def close(self) -> None:
         self._api.close()

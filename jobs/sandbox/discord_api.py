@@ -141,6 +141,9 @@ class DiscordApi(Guild):
     def _once(self, bot: Bot, channel_id: str, cleaned: dict[str, Any]) -> Message:
         if cleaned["enforce_nonce"] and cleaned["nonce"] is not None:
             first = self.find_by_nonce(bot, channel_id, cleaned["nonce"], self.nonce_window_seconds)
+            if first is not None and first not in self.messages:
+                # https://github.com/discord/discord-api-docs/pull/6647: it was made, and is not made again.
+                raise Refused(say.refusal(404, say.UNKNOWN_MESSAGE))
             if first is not None:
                 return first
         return self.store(channel_id, bot, cleaned)

@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,6 +151,18 @@ class Guild:
                 self._by_nonce[message.author_id, channel_id, str(message.nonce)] = message
         return message
 
+    def remove_message(self, message_id: str) -> None:
+        """As a person deletes it."""
+        with self.lock:
+            self._messages = [one for one in self._messages if one.message_id != message_id]
+
+    def strip_embeds(self, message_id: str) -> None:
+        """As a moderator removes all embeds of it."""
+        with self.lock:
+            self._messages = [
+                replace(one, embeds=()) if one.message_id == message_id else one for one in self._messages
+            ]
+
     def _message(
         self, message_id: str, channel_id: str, author: Webhook | Bot, body: Mapping[str, Any]
     ) -> Message:
@@ -171,7 +183,7 @@ class Guild:
         )
 
     def find_by_nonce(self, bot: Bot, channel_id: str, nonce: str | int, seconds: float) -> Message | None:
-        """The bot's newest message there with this nonce, if it is not older than ``seconds``."""
+        """The bot's newest message there with this nonce, deleted or not, if not older than ``seconds``."""
         message = self._by_nonce.get((bot.user_id, channel_id, str(nonce)))
         if message is None or self.clock() - message.created_at.timestamp() > seconds:
             return None

@@ -119,6 +119,29 @@ def test_a_card_that_was_lost_is_told_once_on_the_second_try(bot: Bench, fault: 
     assert [message for message in bot.discord.messages if not message.embeds] == []
 
 
+def test_the_policy_for_what_nobody_can_tell_is_not_for_a_bot(sqlite_bot: Bench) -> None:
+    sqlite_bot.env["UNCONFIRMED_POLICY"] = "resend"
+    tell_a_first_card(sqlite_bot)
+    ids = sqlite_bot.add()
+    sqlite_bot.discord.faults = DiscordFaults(fail_next=[DROP_BEFORE])
+    end_when_held(sqlite_bot)
+    assert sqlite_bot.cards_of(ids) == [0]
+
+
+def test_doctor_looks_at_the_bot_its_channel_and_its_history(sqlite_bot: Bench) -> None:
+    tell_a_first_card(sqlite_bot)
+    seen = sqlite_bot.run("doctor", "--send-test-card")
+    assert "the bot sees its channel" in seen.out
+    assert "the bot can look whether a card arrived" in seen.out
+    again = sqlite_bot.run("doctor", "--send-test-card")
+    assert "was sent" in again.out
+    assert len(sqlite_bot.discord.messages) == 3
+    sqlite_bot.discord.bot.permissions.discard(HISTORY)
+    assert "Read Message History" in sqlite_bot.run("doctor").out
+    lost = sqlite_bot.run("doctor", DISCORD_CHANNEL_ID="4711")
+    assert (lost.code, "DISCORD_CHANNEL_ID" in lost.out) == (2, True)
+
+
 def test_a_broken_off_answer_to_a_stored_card_is_sent(sqlite_bot: Bench) -> None:
     ids = sqlite_bot.add(3)
     sqlite_bot.discord.faults = DiscordFaults(fail_next=[TRUNCATED])

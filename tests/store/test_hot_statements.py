@@ -172,7 +172,7 @@ def test_begin(postgres: None, row: dict[str, Any], channel: str) -> None:
         with connection():
             ticket = ProcessedTicket.get(ProcessedTicket.ticket_id == "1")
         (taken,) = models.claims.read_claims([ticket.ticket_id], "me")
-        return [begin_delivery(taken, channel, VERDICT, 60)]
+        return [begin_delivery(taken, channel, VERDICT, 60, nonce="n", place="p")]
 
     compare(row, begin)
 

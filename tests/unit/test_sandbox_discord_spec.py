@@ -1,4 +1,4 @@
-"""Every answer of the simulated Discord has the shape of Discord's published OpenAPI document."""
+"""What the simulated Discord answers, and what the bot posts, has the shape of Discord's OpenAPI document."""
 
 import json
 import re
@@ -10,8 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
+from jobs.notify.card import build_minimal_card
+from jobs.notify.discord_bot import DiscordBot
 from jobs.sandbox.discord import SimulatedDiscord
 from jobs.sandbox.rate_limits import RateLimits
+from jobs.verdict import Priority
 
 # Loading the certificates that nothing here needs costs 30 ms a client.
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -188,6 +191,21 @@ def test_a_429_has_the_documented_shape_and_headers(discord: SimulatedDiscord, d
     # Required here, optional in https://docs.discord.com/developers/topics/rate-limits and absent in life.
     assert faults == ["$.code is missing"]
     assert {name.lower() for name in document.content["components"]["headers"]} <= set(answer.headers)
+
+
+@pytest.mark.parametrize("ping", ["here", "123", "none"])
+def test_what_the_bot_posts_is_what_the_document_allows(
+    discord: SimulatedDiscord, document: Document, ping: str
+) -> None:
+    bot = DiscordBot(discord.api_url, discord.bot.token, discord.channel.channel_id, ping)
+    bot.send(build_minimal_card("7", "https://example.invalid/7", Priority.CRITICAL))
+    bot.announce("Held: <https://example.invalid/7>")
+    bot.close()
+    schema = document.content["components"]["schemas"]["MessageCreateRequest"]
+    for request in discord.requests_seen:
+        assert list(document.faults(request.json(), schema)) == []
+    longest = [one["maxLength"] for one in schema["properties"]["nonce"]["oneOf"] if "maxLength" in one]
+    assert [len(discord.requests_seen[0].json()["nonce"])] == longest
 
 
 def test_the_limits_are_the_documented_ones(discord: SimulatedDiscord, document: Document) -> None:

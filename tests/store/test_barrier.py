@@ -272,3 +272,18 @@ def test_a_channel_that_can_look_is_told_where(path: RestoredPath) -> None:
     path.restore()
     hold_restored(path.ledger.claim("1"), IN_THE_GAP, {"console": "42"}, ["console"])
     assert path.ledger.delivery("1").place == "42"
+
+
+def test_a_late_sent_of_one_channel_is_not_doubted_by_the_hold_of_both(two: RestoredPath) -> None:
+    two.find()
+    for channel in two.channels:
+        channel.script = [NOT_SENT]
+    two.handle_created()
+    two.restore()
+    two.let_time_pass()
+    taken = two.ledger.claim("1")
+    record_sent("1", "console", ["console", "discord"], "m1", None)
+    assert hold_restored(taken, IN_THE_GAP, {"console": None, "discord": None}, ["console", "discord"]) == (
+        "unconfirmed"
+    )
+    assert (two.delivery("console"), two.delivery("discord")) == ("sent", "unconfirmed")

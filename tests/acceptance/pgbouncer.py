@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = {pool_size}
 max_client_conn = 200
+server_login_retry = 1
 logfile = {folder}/pgbouncer.log
 """
 
@@ -81,6 +83,21 @@ class PgBouncer:
         owner = pwd.getpwuid(host.stat().st_uid).pw_name if host.is_absolute() else "nobody"
         shutil.chown(self.folder, owner)
         return ("-u", owner)
+
+
+@contextmanager
+def pgbouncer_before(server_url: str) -> Iterator[PgBouncer]:
+    """Running before the server, until left."""
+    program = find_program()
+    assert program is not None
+    # Not below pytest's own temporary folder, which is its owner's alone.
+    with tempfile.TemporaryDirectory(prefix="pgbouncer-") as folder:
+        one = PgBouncer(program, Path(folder), server_url)
+        one.start()
+        try:
+            yield one
+        finally:
+            one.kill()
 
 
 def server_line(url: str) -> str:

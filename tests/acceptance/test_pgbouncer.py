@@ -4,17 +4,18 @@ Not in CI: PgBouncer is a package of the machine, not of the product. ``apt-get 
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.acceptance.conftest import Bench, Vendors
-from tests.acceptance.pgbouncer import PgBouncer, find_program, leftovers
+from tests.acceptance.pgbouncer import PgBouncer, find_program, leftovers, pgbouncer_before
 from tests.acceptance.test_retention import lay_old
-from tests.acceptance.worker import wait_until, worker
-from tests.conftest import connect
+from tests.acceptance.test_worker_outage import own_server as own_server
+from tests.acceptance.worker import Running, wait_until, worker
+from tests.conftest import connect, with_server
 from tests.kills.run import Plan, run
 
 pytestmark = [
@@ -25,14 +26,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def bouncer(server_url: str) -> Iterator[PgBouncer]:
-    program = find_program()
-    assert program is not None
-    # Not below pytest's own temporary folder, which is its owner's alone.
-    with tempfile.TemporaryDirectory(prefix="pgbouncer-") as folder:
-        one = PgBouncer(program, Path(folder), server_url)
-        one.start()
+    with pgbouncer_before(server_url) as one:
         yield one
-        one.kill()
 
 
 @pytest.fixture
@@ -96,17 +91,36 @@ def test_retention_health_and_stats_work(pooled_bench: Bench) -> None:
     assert bench.run("stats", "--json").json["total"] == 3
 
 
-def test_the_death_of_pgbouncer_is_an_outage_like_any_other(pooled_bench: Bench, bouncer: PgBouncer) -> None:
-    bench = pooled_bench
-    with worker(bench, env={"LEASE_SECONDS": "5"}) as running:
-        first = [bench.hubspot.add_ticket("Before", "Hello") for _ in range(30)]
-        assert running.tell(first) == 200
-        wait_until(lambda: sum(bench.cards_of(first)) >= 5)
-        bouncer.kill()
-        wait_until(lambda: running.tell([first[0]]) == 503)
-        bouncer.start()
-        second = [bench.hubspot.add_ticket("After", "Hello") for _ in range(5)]
-        wait_until(lambda: running.tell(second) == 200)
-        wait_until(lambda: bench.cards_of(first + second) == [1] * 35)
-        assert running.stop() == 0
-    assert set(bench.states().values()) == {"notified"}
+def test_pgbouncer_and_the_server_behind_it_may_be_away(
+    own_server: Any, tmp_path: Path, vendors: Vendors
+) -> None:
+    """To the store both are an outage like any other: nothing is sent, and everything follows, once."""
+    with_server(own_server.get_uri(), "CREATE DATABASE outage")
+    with pgbouncer_before(own_server.get_uri()) as bouncer:
+        bench = Bench(tmp_path, vendors, {"DATABASE_URL": bouncer.url_of("outage"), **vendors.settings})
+        bench.env["LEASE_SECONDS"] = "5"
+        tickets: list[str] = []
+        with worker(bench) as running:
+            for stop, start in ((bouncer.kill, bouncer.start), (own_server.stop, own_server.start)):
+                tickets += endure(bench, running, stop, start)
+            wait_until(lambda: bench.cards_of(tickets) == [1] * len(tickets))
+            assert running.stop() == 0
+        assert set(bench.states().values()) == {"notified"}
+        assert leftovers(bench.env["DATABASE_URL"]) == set()
+
+
+def endure(
+    bench: Bench, running: Running, stop: Callable[[], object], start: Callable[[], object]
+) -> list[str]:
+    """An outage while tickets are told; the tickets."""
+    tickets = [bench.hubspot.add_ticket("Question", "Hello") for _ in range(30)]
+    assert running.tell(tickets) == 200
+    wait_until(lambda: sum(bench.cards_of(tickets)) >= 5)
+    stop()
+    wait_until(lambda: running.tell(tickets) == 503)
+    assert running.get("/health").json()["status"] == "degraded"
+    refused = bench.run("stats")
+    assert (refused.code, len(refused.error_lines)) == (1, 1), refused.err
+    start()
+    wait_until(lambda: running.tell(tickets) == 200)
+    return tickets

@@ -67,7 +67,8 @@ class Scene:
 
     def __init__(self, bench: Bench, plan: Plan) -> None:
         dice = self.dice = random.Random(plan.seed)
-        self.bench, self.settlements = bench, Settlements()
+        self.has_person = "DISCORD_BOT_TOKEN" not in bench.env
+        self.bench, self.settlements = bench, Settlements(has_person=self.has_person)
         strikes = draw_strikes(plan.kills, plan.alone, plan.shares, random.Random(dice.random()))
         self.torment = Torment(strikes, plan.on_strike)
         self.victims = []
@@ -83,7 +84,6 @@ class Scene:
         self.person = Person(
             bench.discord, lambda: stopped_lately([one.stopped_until for one in self.victims])
         )
-        self.has_person = "DISCORD_BOT_TOKEN" not in bench.env
 
     @property
     def running(self) -> list[Running]:

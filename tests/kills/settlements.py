@@ -13,6 +13,7 @@ from models.tickets import OPEN_STATES, ProcessedTicket, TicketState
 from tests.acceptance.worker import wait_until
 
 LOOK_SECONDS, HURRY_SECONDS = 0.1, 1.0
+LONGEST_SETTLEMENT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """``seconds`` from the kill until the ticket was told or held; ``alone``: nothing else was struck."""
+    """``seconds`` from the kill until the ticket was settled; ``alone``: nothing else was struck."""
 
     seconds: float
     sending: bool
@@ -36,10 +37,12 @@ class Settlement:
 class Settlements:
     """Looks at the ledger while a thread ``watch``es it; ``open_count`` is what it saw last.
 
-    It also ends pauses and waits for a next try: a run is not to stand still for half a minute each.
+    A ticket is settled once it is told, or held for a person where there is one. Pauses and waits for a next
+    try are ended too: a run is not to stand still for half a minute each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_person: bool) -> None:
+        self._open = OPEN_STATES if has_person else (*OPEN_STATES, TicketState.UNCONFIRMED)
         self._orphans: dict[str, Orphan] = {}
         self._lock = threading.Lock()
         self._hurried_at = 0.0
@@ -61,7 +64,7 @@ class Settlements:
 
     def wait_until_settled(self) -> None:
         """Until no ticket of a killed worker is open any more."""
-        wait_until(lambda: not self._orphans)
+        wait_until(lambda: not self._orphans, LONGEST_SETTLEMENT_SECONDS)
 
     def watch(self, over: threading.Event) -> None:
         while not over.wait(LOOK_SECONDS):
@@ -75,7 +78,7 @@ class Settlements:
 
     def _look(self) -> None:
         with self._lock, connection():
-            is_open = ProcessedTicket.state.in_(OPEN_STATES)
+            is_open = ProcessedTicket.state.in_(self._open)
             self.open_count = ProcessedTicket.select().where(is_open).count()
             if not self._orphans:
                 return

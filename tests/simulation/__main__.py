@@ -1,17 +1,12 @@
 """``python -m tests.simulation``: worlds of tickets with faults, one after the other, until time is up."""
 
 import argparse
-import atexit
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import ExitStack
-from itertools import count
-from multiprocessing import get_context
 
-from tests.simulation.ledger import Ledgers, ledgers
-from tests.simulation.report import Totals, WorldReport, failure_lines, run_world, story
+from tests.simulation.ledger import ledgers
+from tests.simulation.many import run_many
+from tests.simulation.report import Totals, failure_lines, run_world, story
 
 SEEDS_APART = 1_000_000
 TOLD_EVERY_SECONDS = 60.0
@@ -63,45 +58,6 @@ def replay(seed: int, ticket_id: str | None, file: str | None) -> int:
     totals.add(report)
     print("\n".join(failure_lines(report)) if report.faults else "\n".join(totals.lines(1.0)))
     return 1 if report.faults else 0
-
-
-def run_many(first: int, until: float, tickets: int, processes: int) -> Iterator[WorldReport]:
-    if processes == 1:
-        with ledgers() as made:
-            for number in count(first):
-                report = run_world(made, number)
-                yield report
-                tickets -= report.tickets
-                if tickets <= 0 or time.monotonic() > until:
-                    return
-    yield from run_at_once(first, until, tickets, processes)
-
-
-def run_at_once(first: int, until: float, tickets: int, processes: int) -> Iterator[WorldReport]:
-    """As many worlds at a time as there are processes."""
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        numbers = count(first)
-        running: set[Future[WorldReport]] = {pool.submit(run_apart, next(numbers)) for _ in range(processes)}
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for one in done:
-                report = one.result()
-                tickets -= report.tickets
-                if tickets > 0 and time.monotonic() < until:
-                    running.add(pool.submit(run_apart, next(numbers)))
-                yield report
-
-
-apart = ExitStack()
-made_apart: list[Ledgers] = []
-
-
-def run_apart(seed: int) -> WorldReport:
-    """In a process of the pool, which keeps its ledgers' folder until it ends."""
-    if not made_apart:
-        made_apart.append(apart.enter_context(ledgers()))
-        atexit.register(apart.close)
-    return run_world(made_apart[0], seed)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def judge_ticket(world: World, ending: Ending, judged: Judgement) -> None:
     for sentence in (*judge_state(world, ending), *judge_cards(world, ending)):
         judged.faults.append((ticket_id, sentence))
     if len(ending.cards) > 1:
-        for why in explain_doubles(ending, world.shape.policy):
+        for why in explain_doubles(world.truth, ending, world.shape.policy):
             if why is None:
                 judged.faults.append(
                     (ticket_id, f"{len(ending.cards)} cards, and nothing listed explains it")
@@ -138,11 +138,9 @@ def judge_final_skip(world: World, ending: Ending, settled: Settled) -> Iterator
     ticket = ending.ticket
     if ending.counts and settled.reason in ("before activation", "beyond memory") and not ending.cards:
         yield f"skipped as {settled.reason}, and a creation event overrides that"
-    if settled.reason == "gone" and not ticket.is_away:
-        yield "skipped as gone, and it is back"
-    ours = ticket.pipelines[-1][1] in OURS
-    if settled.reason == "other pipeline" and ours and not ticket.is_away:
-        yield "skipped as of another pipeline, and it came into ours"
+    ours = not world.shape.pipelines or ticket.pipelines[-1][1] in OURS
+    if settled.reason in ("gone", "other pipeline") and ours and not ticket.is_away:
+        yield f"skipped as {settled.reason}, and it is back in ours"
 
 
 def judge_absence(world: World, ending: Ending) -> Iterator[str]:

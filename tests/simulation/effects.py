@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tests.simulation.scheduler import Died, Process, Scheduler
 from tests.simulation.trace import Trace
+from tests.simulation.truth import FOREVER, Truth
 
 LONGEST_DELAY = 3.0
 
@@ -29,8 +30,10 @@ class Disturbance:
 class Effects:
     """``on_crash`` is told of a process the moment it dies, before anything of it unwinds."""
 
-    def __init__(self, scheduler: Scheduler, trace: Trace, rng: random.Random, plan: Disturbance) -> None:
-        self.scheduler, self.trace, self._rng = scheduler, trace, rng
+    def __init__(
+        self, scheduler: Scheduler, trace: Trace, truth: Truth, rng: random.Random, plan: Disturbance
+    ) -> None:
+        self.scheduler, self.trace, self.truth, self._rng = scheduler, trace, truth, rng
         self.on_crash: Callable[[Process], object] = lambda _: None
         self.crashes = self.freezes = 0
         self.use(plan)
@@ -86,6 +89,7 @@ class Effects:
     def crash(self, process: Process) -> None:
         self.crashes += 1
         self.trace.note(process.name, "CRASH")
+        self.truth.disable(process.name, FOREVER)
         self.on_crash(process)
         self.scheduler.kill(process)
 
@@ -95,4 +99,5 @@ class Effects:
         seconds = self._rng.uniform(1.0, self._plan.freeze_seconds)
         process.frozen_until = self.scheduler.time.now + seconds
         self.trace.note(process.name, "FREEZE", f"{seconds:.0f}s")
+        self.truth.disable(process.name, process.frozen_until)
         self.scheduler.sleep(0)

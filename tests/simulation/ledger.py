@@ -69,7 +69,13 @@ class Ledgers:
 
 
 @contextmanager
-def ledgers() -> Iterator[Ledgers]:
+def memory_folder() -> Iterator[Path]:
     parent = MEMORY if MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="simulation-", dir=parent) as folder:
-        yield Ledgers(Path(folder))
+        yield Path(folder)
+
+
+@contextmanager
+def ledgers() -> Iterator[Ledgers]:
+    with memory_folder() as folder:
+        yield Ledgers(folder)

@@ -39,12 +39,12 @@ class Operator:
                 continue
 
     def _decide(self, ticket_id: str) -> None:
-        there = bool(self._truth.cards(ticket_id))
+        there, looked_at = bool(self._truth.cards(ticket_id)), self._truth.time.now
         self._effects.scheduler.sleep(self._rng.uniform(0, 60))
         wrong = self._rng.random() < self._shape.wrong
         resend = there if wrong else not there
         done = (held.resend_ticket if resend else held.confirm_ticket)(ticket_id)
         if done is Release.DONE:
-            word = Word(self._truth.time.now, ticket_id, resend, there)
+            word = Word(looked_at, self._truth.time.now, ticket_id, resend, there)
             self._truth.words.setdefault(ticket_id, []).append(word)
             self._effects.trace.note("operator", f"{'resend' if resend else 'confirm'} {ticket_id}")

@@ -58,8 +58,9 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a person said of a held ticket, and what the channel showed them at that moment."""
+    """What a person said of a held ticket, and what the channel showed as they looked, before."""
 
+    looked_at: float
     at: float
     ticket_id: str
     resend: bool
@@ -75,6 +76,8 @@ class Truth:
     words: dict[str, list[Word]] = field(default_factory=dict)
     #: Tickets that a process had in hand, written ahead and not settled, as it died.
     doubted: dict[str, list[float]] = field(default_factory=dict)
+    #: Spans in which a process could not write what it knew: dead, frozen, or without the database.
+    unable: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     #: The memory horizon as it rose.
     horizons: list[tuple[float, float]] = field(default_factory=list)
     #: What no code of the product may do, seen while it did.
@@ -84,6 +87,12 @@ class Truth:
         ticket = self.tickets.get(ticket_id)
         if ticket is not None:
             ticket.first_shown_at = min(ticket.first_shown_at, self.time.now)
+
+    def disable(self, process: str, until: float) -> None:
+        self.unable.setdefault(process, []).append((self.time.now, until))
+
+    def was_unable(self, process: str, start: float, end: float) -> bool:
+        return any(since <= end and until >= start for since, until in self.unable.get(process, ()))
 
     def cards(self, ticket_id: str) -> list[Send]:
         return [send for send in self.sends.get(ticket_id, ()) if send.stored_at is not None]

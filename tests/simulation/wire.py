@@ -14,6 +14,8 @@ from tests.simulation.clock import MachineClock, to_text
 from tests.simulation.effects import Effects
 from tests.simulation.scheduler import Process
 
+PAUSE_SECONDS = 6.0  #: the longest between two tries of a write that the ledger did not take
+
 
 class Wire:
     """Lies between Peewee and the driver of the open database; others take turns outside of transactions.
@@ -103,7 +105,9 @@ class Wire:
 
     def _lose(self) -> Any:
         self.lost += 1
-        self._effects.trace.note("wire", "LOST")
+        effects = self._effects
+        effects.trace.note("wire", "LOST")
+        effects.truth.disable(effects.scheduler.current.process.name, self._clock.time.now + PAUSE_SECONDS)
         if not on_postgres():
             raise OperationalError("disk I/O error")
         database.obj.connection().close()

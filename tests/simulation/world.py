@@ -48,7 +48,9 @@ class World:
         self.truth = Truth(self.time)
         self.trace = Trace(self.time, kept=keep_trace)
         self.scheduler = Scheduler(self.time, self._random("scheduler"))
-        self.effects = Effects(self.scheduler, self.trace, self._random("effects"), self.shape.disturbance)
+        self.effects = Effects(
+            self.scheduler, self.trace, self.truth, self._random("effects"), self.shape.disturbance
+        )
         self.effects.on_crash = self._crashed
         apart = self.shape.clocks_apart
         self.clocks = [MachineClock(self.time, self.rng.uniform(-apart, apart)) for _ in range(6)]

@@ -19,7 +19,7 @@ def explain_doubles(truth: Truth, ending: Ending, policy: str) -> Iterator[str |
     words = [word for word in ending.words if word.resend]
     may_resend = policy == "resend"
     for card in ending.cards[1:]:
-        word = next((one for one in words if one.at <= card.began_at), None)
+        word = next((one for one in reversed(words) if one.at <= card.began_at), None)
         if word is not None:
             words.remove(word)
             yield word_of(word, [one for one in ending.cards if one is not card])

@@ -15,8 +15,9 @@ from models.deliveries import Delivery, DeliveryState
 from models.sends import current, lock_ticket
 from models.tickets import ProcessedTicket, TicketState
 
+held = ProcessedTicket.alias("held")
 # A literal, since SQLite cannot see behind a parameter that a partial index will do.
-IS_HELD = SQL(f"""t1.state = '{TicketState.UNCONFIRMED}'""")
+IS_HELD = SQL(f"held.state = '{TicketState.UNCONFIRMED}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +39,18 @@ class Doubt:
 @rerun_on_conflict
 def find_doubts(channel: str) -> list[Doubt]:
     """The channel's cards in doubt of all held tickets, oldest first."""
-    of_ticket = Delivery.ticket_id == ProcessedTicket.ticket_id
     query = (
-        ProcessedTicket.select(
+        held.select(
             Delivery.ticket_id,
             Delivery.attempts,
             Delivery.place,
             Delivery.nonce,
             Delivery.first_sending_at,
             Delivery.sending_at,
-            ProcessedTicket.created_at,
+            held.created_at,
             clock(),
         )
-        .join(Delivery, on=of_ticket)
+        .join(Delivery, on=(Delivery.ticket_id == held.ticket_id))
         .where(IS_HELD, Delivery.channel == channel, Delivery.state == DeliveryState.UNCONFIRMED)
     )
     rows = list(cast(Any, query.tuples()))

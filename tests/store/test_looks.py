@@ -426,3 +426,11 @@ def test_a_card_that_the_channel_refused_is_named_at_once(world: World) -> None:
     world.doubt("1", seconds=1)
     world.edit("1", state=DeliveryState.REFUSED)
     assert name_held_tickets(world.bot, link_of, world.lookout.undecided(BOT)) == 1
+
+
+def test_a_card_is_looked_for_while_its_ticket_is_held(ledger: Ledger) -> None:
+    taken = ledger.sending("1", channel="bot")
+    record_unknown("1", "bot", 1, "timeout")
+    assert find_doubts("bot") == []
+    conclude_claim(taken, ["bot"], 30, "timeout")
+    assert [(one.ticket_id, one.attempt) for one in find_doubts("bot")] == [("1", 1)]

@@ -176,7 +176,7 @@ def examine_history(bot: DiscordBot) -> Iterator[Finding]:
         yield ok(name, "the bot can look whether a card arrived")
     else:
         line = (
-            "DISCORD_CHANNEL_ID: the channel's list is empty for the bot; give it Read Message History there, "
+            "DISCORD_CHANNEL_ID: the bot sees no message in the channel; give it Read Message History there, "
             "or a card in doubt waits for a person"
         )
         yield warn(name, line)

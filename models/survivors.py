@@ -1,0 +1,150 @@
+"""Rule 11 decided: of the tickets that HubSpot made one, which was told, or is the one to tell. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from models.claims import MAYBE_TOLD
+from models.tickets import OPEN_STATES, REOPENED_BY_A_CREATION, TicketState
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One ticket of the group: its row, and the states of its deliveries."""
+
+    ticket_id: str
+    state: TicketState
+    deliveries: tuple[str, ...] = ()
+    merged_into: str | None = None
+    reason: str | None = None
+    created_at: datetime | None = None
+    creation_event_at: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES
+
+    @property
+    def skipped_for_age(self) -> bool:
+        return self.state is TicketState.SKIPPED and self.reason in REOPENED_BY_A_CREATION
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known beside the rows: ``event_at`` is when a webhook, young enough to count, tells the merge.
+
+    ``since`` is the later of activation and memory horizon, ``now`` the database's time.
+    """
+
+    now: datetime
+    since: datetime | None = None
+    event_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``merged`` become part of ``survivor``, which ``opens`` where it was merged or skipped for its age.
+
+    ``event_at`` is what its row is to remember as a creation event, which overrides its age.
+    """
+
+    survivor: str
+    merged: tuple[str, ...] = ()
+    opens: bool = False
+    event_at: datetime | None = None
+
+
+Group = Mapping[str, Part]  #: by id; a ``merged_into`` that is not in it has no row any more
+
+
+def decide(group: Group, new_id: str, known: Known) -> Decision:
+    """The survivor, what becomes part of it, and whether it opens; what needs no change is not named."""
+    survivor = choose_survivor(group, new_id)
+    absorbed = [part for part in group.values() if part.is_open and part is not survivor]
+    event_at = find_event(group, new_id, survivor, absorbed, known)
+    revived = survivor.state is TicketState.MERGED and not is_forgotten(group, survivor)
+    young_again = survivor.skipped_for_age and bool(event_at or survivor.creation_event_at)
+    merged = tuple(sorted((part.ticket_id for part in absorbed), key=str.encode))
+    return Decision(survivor.ticket_id, merged, revived or young_again, event_at)
+
+
+def choose_survivor(group: Group, new_id: str) -> Part:
+    """The told one, else what ``new_id`` is part of by now, which is itself at first.
+
+    Of several told ones the first of those that need least: told everywhere; open or held; told and
+    forgotten; told although merged before, by a ``sent`` that came late. Then the lowest id.
+    """
+    told = [part for part in group.values() if is_told(group, part)]
+    if not told:
+        return root_of(group, new_id)
+    return min(told, key=lambda part: (rank(group, part), part.ticket_id.encode()))
+
+
+def is_told(group: Group, part: Part) -> bool:
+    """Merged alone is no evidence: what it was merged into is in the group too, or is forgotten."""
+    if any(state in MAYBE_TOLD for state in part.deliveries):
+        return True
+    match part.state:
+        case TicketState.NOTIFIED:
+            return True  # also without deliveries: adopted
+        case TicketState.UNCONFIRMED:
+            return not part.deliveries  # held by no word of a channel, so nobody knows
+        case TicketState.MERGED:
+            return is_forgotten(group, part)
+    return False
+
+
+def is_forgotten(group: Group, part: Part) -> bool:
+    """Retention keeps a skipped row for as long as another names it, so what is gone was told."""
+    return part.state is TicketState.MERGED and part.merged_into not in group
+
+
+def rank(group: Group, part: Part) -> int:
+    if part.state is TicketState.NOTIFIED:
+        return 0
+    if part.state is not TicketState.MERGED:
+        return 1
+    return 2 if is_forgotten(group, part) else 3
+
+
+def root_of(group: Group, ticket_id: str) -> Part:
+    """Where ``merged_into`` leads to from there. It cannot run in a circle, and would end if it did."""
+    part = group[ticket_id]
+    for _ in group:
+        into = group.get(part.merged_into or "") if part.state is TicketState.MERGED else None
+        if into is None:
+            break
+        part = into
+    return part
+
+
+def find_event(
+    group: Group, new_id: str, survivor: Part, absorbed: Sequence[Part], known: Known
+) -> datetime | None:
+    """Why a survivor that HubSpot gives an older part's age is to be told all the same; None where not.
+
+    A part was to be told: by its creation event, or since it was open and not too old. Or a webhook tells of
+    a merge of parts that were not all skipped for their age.
+    """
+    if survivor.creation_event_at is not None or is_told(group, survivor):
+        return None
+    others = [part for part in group.values() if part is not survivor]
+    events = [part.creation_event_at for part in others if part.creation_event_at is not None]
+    young = [part for part in absorbed if not part.creation_event_at and is_to_be_told(part, known.since)]
+    events += [part.created_at or known.now for part in young]
+    if known.event_at is not None and not are_judged(group, new_id):
+        events.append(known.event_at)
+    return max(events, default=None)
+
+
+def is_to_be_told(part: Part, since: datetime | None) -> bool:
+    """An open part that its own age does not forbid; one that was written ahead had passed that."""
+    if part.deliveries or part.created_at is None or since is None:
+        return True
+    return part.created_at >= since
+
+
+def are_judged(group: Group, new_id: str) -> bool:
+    """Whether every part of ``new_id`` was skipped for its age, by a row that was there before."""
+    roots = [root_of(group, one) for one in group if one != new_id]
+    return bool(roots) and all(root.skipped_for_age and root.ticket_id != new_id for root in roots)

@@ -47,7 +47,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class InboxDepth:
-    """Rows to drain and rows that failed five times; what is kept for the merge rule is neither."""
+    """Rows to drain and rows that failed five times."""
 
     waiting: int = 0
     set_aside: int = 0
@@ -132,7 +132,7 @@ def count_by_state() -> dict[str, int]:
 
 @rerun_on_conflict
 def read_inbox() -> InboxDepth:
-    """Merges that are only kept neither wait nor are they set aside."""
+    """By one pass over the inbox, which holds little."""
     received = Case(None, [(WebhookEvent.set_aside_at.is_null(), WebhookEvent.received_at)])
     set_aside = fn.COUNT(Case(None, [(is_set_aside(), 1)]))
     query = WebhookEvent.select(fn.COUNT(received), set_aside, fn.MIN(received), clock())

@@ -47,10 +47,11 @@ def changes_sql(row: str, shown: str) -> str:
         {row}.{t.state} = '{TicketState.SKIPPED}' AND ({row}.{t.reason} IN ({quoted(REOPENED_BY_A_SEARCH)})
             OR {row}.{t.reason} IN ({quoted(REOPENED_BY_A_CREATION)})
                 AND {shown}.{t.creation_event_at} IS NOT NULL)
-        OR {row}.{t.state} IN ({quoted(OPEN_STATES)}) AND (
-            {row}.{t.creation_event_at} IS NULL AND {shown}.{t.creation_event_at} IS NOT NULL
-            OR {row}.{t.ticket_created_at} IS NULL AND {shown}.{t.ticket_created_at} IS NOT NULL
-                AND {shown}.{t.state} = '{TicketState.FOUND}'))"""
+        OR {row}.{t.state} IN ({quoted((*OPEN_STATES, TicketState.MERGED))})
+            AND {row}.{t.creation_event_at} IS NULL AND {shown}.{t.creation_event_at} IS NOT NULL
+        OR {row}.{t.state} IN ({quoted(OPEN_STATES)})
+            AND {row}.{t.ticket_created_at} IS NULL AND {shown}.{t.ticket_created_at} IS NOT NULL
+            AND {shown}.{t.state} = '{TicketState.FOUND}')"""
 
 
 def unless_reopened(column: str) -> str:
@@ -105,8 +106,9 @@ WITH ledger AS MATERIALIZED (
     SELECT * FROM written WHERE {t.state} = '{TicketState.SKIPPED}'
 ), counted AS ({count_settled_sql("beyond", many=True)})
 SELECT count(*) FILTER (WHERE mine AND {t.state} = '{TicketState.FOUND}'),
-       count(*) FILTER (WHERE NOT mine AND NOT was_open),
-       count(*) FILTER (WHERE {t.state} = '{TicketState.SKIPPED}')
+       count(*) FILTER (WHERE NOT mine AND NOT was_open AND {t.state} <> '{TicketState.MERGED}'),
+       count(*) FILTER (WHERE {t.state} = '{TicketState.SKIPPED}'),
+       count(*) FILTER (WHERE {t.state} = '{TicketState.MERGED}')
 FROM (SELECT {t.state}, {t.id} IN (SELECT {t.id} FROM fresh) AS mine,
           {t.ticket_id} IN (SELECT {t.ticket_id} FROM fresh WHERE was IN ({quoted(OPEN_STATES)})) AS was_open
       FROM written) AS done"""
@@ -126,11 +128,15 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """How many ids were new, how many skipped ones opened again, and how many may be forgotten ones."""
+    """How many ids were new, how many skipped ones opened again, and how many may be forgotten ones.
+
+    ``late_parts`` are parts of another ticket (rule 11) whose creation event came after the merge.
+    """
 
     found: int
     reopened: int
     beyond_memory: int = 0
+    late_parts: int = 0
 
 
 @rerun_on_conflict
@@ -140,8 +146,9 @@ def propose(proposals: Sequence[Proposal], source: Source) -> Proposed:
     A new id created before the memory horizon is settled as beyond memory. A ticket that was skipped as gone
     or as of another pipeline opens again (rule 10). A creation event after activation and of the last four
     days overrides activation and horizon, is remembered in the row, and opens any skipped one (design §5).
-    An open row that has no creation time yet gets one. Any number of ids, repeats included; calling twice is
-    safe, and writes nothing where nothing changes.
+    An open row that has no creation time yet gets one. A merged row stays merged: what it is part of may have
+    to be told for its event, which is ``merges.join_late_events``. Any number of ids, repeats included;
+    calling twice is safe, and writes nothing where nothing changes.
     """
     ordered = sorted(merged(proposals), key=lambda proposal: proposal.ticket_id.encode())
     if not ordered:
@@ -170,7 +177,7 @@ def propose_at_once(ordered: Sequence[Proposal], source: Source) -> Proposed:
 
 
 def propose_plainly(ordered: Sequence[Proposal], source: Source) -> Proposed:
-    found = reopened = beyond = 0
+    found = reopened = beyond = late = 0
     with transaction():
         memory = Memory.read()
         for start in range(0, len(ordered), ROWS_AT_ONCE):
@@ -185,8 +192,10 @@ def propose_plainly(ordered: Sequence[Proposal], source: Source) -> Proposed:
             beyond_now = sum(one.forgotten for one in fresh)
             found, beyond = found + len(fresh) - beyond_now, beyond + beyond_now
             seen = [one for one in shown if one.proposal.ticket_id in known]
-            reopened += sum(change_plainly(known[one.proposal.ticket_id], one) for one in seen)
-    return Proposed(found, reopened, beyond)
+            changed = [change_plainly(known[one.proposal.ticket_id], one) for one in seen]
+            reopened += changed.count(TicketState.FOUND)
+            late += changed.count(TicketState.MERGED)
+    return Proposed(found, reopened, beyond, late)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +251,8 @@ def insert_plainly(fresh: Sequence[Shown], source: Source) -> None:
         count_settled(row)
 
 
-def change_plainly(row: ProcessedTicket, shown: Shown) -> bool:
-    """Write what the proposal tells of a known row, if anything; True where that opened it again."""
+def change_plainly(row: ProcessedTicket, shown: Shown) -> TicketState | None:
+    """Write what the proposal tells of a known row; found where that opened it, merged for a late part."""
     event = row.creation_event_at or shown.proposal.creation_event_at
     created_at = row.ticket_created_at or (None if shown.forgotten else shown.proposal.created_at)
     told = {"creation_event_at": event, "ticket_created_at": created_at, "updated_at": clock()}
@@ -251,11 +260,12 @@ def change_plainly(row: ProcessedTicket, shown: Shown) -> bool:
     if row.state == TicketState.SKIPPED and reopens(row.reason, shown):
         found = {"state": TicketState.FOUND, "processed_at": clock(), "reason": None, "provider": None}
         ProcessedTicket.update(**found, **told, success=None, missing_since_at=None).where(mine).execute()
-        return True
+        return TicketState.FOUND
+    is_late = row.state == TicketState.MERGED and event != row.creation_event_at
     changes = (event, created_at) != (row.creation_event_at, row.ticket_created_at)
-    if row.state in OPEN_STATES and changes:
+    if is_late or (row.state in OPEN_STATES and changes):
         ProcessedTicket.update(**told).where(mine).execute()
-    return False
+    return TicketState.MERGED if is_late else None
 
 
 def reopens(reason: str | None, shown: Shown) -> bool:

@@ -154,8 +154,9 @@ def forget_batch(retention_days: int, limit: int, after: str = "") -> Page:
     """Forget what may be forgotten among the next ``limit`` tickets by id, with their deliveries.
 
     Settled, settled longer ago than the retention and four days, and created before the stored horizon; open
-    and held ones never. Call it with the page's ``last_id`` until that is None. Rows that others have locked
-    stay for the next night. Any number of callers at once is safe.
+    and held ones never, and one that nobody was told of not before what was merged into it. Call it with the
+    page's ``last_id`` until that is None. Rows that others have locked stay for the next night. Any number of
+    callers at once is safe.
     """
     with transaction():
         horizon_at = stored_horizon()
@@ -209,7 +210,17 @@ def is_forgettable(retention_days: int, horizon_at: datetime) -> Expression:
         ProcessedTicket.state.in_(SETTLED_STATES)
         & (ProcessedTicket.processed_at < clock(-kept_seconds(retention_days)))
         & (created_at < to_text(horizon_at))
+        & ((ProcessedTicket.state == TicketState.NOTIFIED) | is_named_by_none())
     )
+
+
+def is_named_by_none() -> Expression:
+    """No other row was merged into it: one whose target is gone counts as told (rule 11).
+
+    The names are read once in a statement, and only where it meets a row that was not told.
+    """
+    named = SQL("(SELECT merged_into FROM processed_tickets WHERE merged_into IS NOT NULL)")
+    return ProcessedTicket.ticket_id.not_in(named)
 
 
 def kept_seconds(retention_days: int) -> float:
@@ -218,7 +229,7 @@ def kept_seconds(retention_days: int) -> float:
 
 @rerun_on_conflict
 def prune_inbox(retention_days: int, limit: int, *, dry_run: bool = False) -> int:
-    """Delete events that were set aside, or kept for the merge rule, longer ago than the retention."""
+    """Delete events that were set aside longer ago than the retention."""
     cut = read_clock() - timedelta(seconds=kept_seconds(retention_days))
     # received_at comes before set_aside_at, and has the index.
     old = (WebhookEvent.received_at < cut) & (WebhookEvent.set_aside_at < cut)

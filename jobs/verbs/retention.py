@@ -13,7 +13,7 @@ MOST_DAYS = 3_650
 ROWS = (
     ("tickets", "settled, and no source can show them as new"),
     ("deliveries", "of these tickets"),
-    ("inbox", "webhooks that were set aside or kept for merges"),
+    ("inbox", "webhooks that were set aside"),
     ("hourly_counts", "more than 400 days old"),
 )
 HOLDS = {

@@ -135,14 +135,23 @@ def test_a_creation_event_opens_any_skipped_ticket(week: Ledger, reason: SkipRea
     assert abs(row.processed_at - ago(0)) < DAY, "found again now"
 
 
-@pytest.mark.parametrize("state", [TicketState.NOTIFIED, TicketState.UNCONFIRMED, TicketState.MERGED])
-def test_a_creation_event_changes_nothing_of_a_told_held_or_merged_ticket(
-    week: Ledger, state: TicketState
-) -> None:
+@pytest.mark.parametrize("state", [TicketState.NOTIFIED, TicketState.UNCONFIRMED])
+def test_a_creation_event_changes_nothing_of_a_told_or_held_ticket(week: Ledger, state: TicketState) -> None:
     lay_ticket("1", created=1, settled=1, state=state)
     before = week.ticket("1").updated_at
     assert propose([event(1, created_at=ago(1))], Source.WEBHOOK) == Proposed(0, 0, 0)
     assert (week.ticket("1").state, week.ticket("1").updated_at) == (state, before)
+
+
+def test_a_merged_ticket_remembers_a_creation_event_once_and_stays_merged(week: Ledger) -> None:
+    lay_ticket("1", created=None, settled=1, state=TicketState.MERGED, merged_into="2")
+    assert propose([event(1)], Source.WEBHOOK) == Proposed(0, 0, 0, late_parts=1)
+    row = week.ticket("1")
+    assert (row.state, row.merged_into) == ("merged", "2")
+    assert row.creation_event_at is not None
+    for shown in (event(1), Proposal("1", ago(1))):
+        assert propose([shown], Source.WEBHOOK) == Proposed(0, 0, 0)
+    assert week.ticket("1").updated_at == row.updated_at
 
 
 @pytest.mark.parametrize("state", OPEN)

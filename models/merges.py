@@ -1,0 +1,189 @@
+"""Merges (rule 11): HubSpot makes one ticket of several, and of those one is told.
+
+Whoever reads a ticket before it is told sees what it was merged with and comes here first, so two that are
+one are never both told; what sources do here earlier spares the work.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from peewee import SQL, Case, fn
+
+from models.claims import MAYBE_TOLD, lock_rows
+from models.counts import count_settled
+from models.database import clock, rerun_on_conflict, transaction
+from models.deliveries import Delivery
+from models.proposals import Memory, Proposal, propose
+from models.survivors import Decision, Known, Part, decide
+from models.tickets import OPEN_STATES, ProcessedTicket, Source, TicketState
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """HubSpot made ``new_id`` of ``parts``, those of earlier merges among them where it says so.
+
+    ``created_at`` is the new ticket's, of a search or a read; ``event_at`` is when it happened, of a webhook.
+    """
+
+    new_id: str
+    parts: tuple[str, ...]
+    created_at: datetime | None = None
+    event_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """``merged`` were open and are part of ``survivor`` now; ``reopened`` counts a survivor that opened."""
+
+    survivor: str
+    merged: tuple[str, ...] = ()
+    reopened: int = 0
+
+
+@rerun_on_conflict
+def join_parts(merge: Merge, source: Source) -> Joined:
+    """Leave one ticket of the merge to be told, or to have been told; the other open ones become part of it.
+
+    1. Rows that are missing go in: the new ticket as any that ``source`` shows, its parts as merged into it.
+    2. All rows are locked, in byte order, with those that they were merged into before; then the deliveries
+       are read. A write-ahead needs a claimed row, so it comes before that and counts, or finds none.
+    3. ``survivors.decide``, and its decision is written, in the same transaction.
+
+    Any number at once, in any order of merges, repeats included: what changes nothing writes nothing.
+    """
+    with transaction():
+        insert_missing(merge, source)
+        rows = read_group({merge.new_id, *merge.parts}, lock=True)
+        memory = Memory.read()
+        event_at = memory.judge(Proposal(merge.new_id, None, merge.event_at)).proposal.creation_event_at
+        since = max(filter(None, (memory.activated_at, memory.horizon_at)), default=None)
+        decision = decide(parts_of(rows), merge.new_id, Known(memory.now, since, event_at))
+        carry_out(decision, rows[decision.survivor])
+        return Joined(decision.survivor, decision.merged, int(decision.opens))
+
+
+@rerun_on_conflict
+def join_shown(merges: Sequence[Merge], source: Source) -> list[Joined]:
+    """The same for what a search shows, of which most was settled long ago: one query finds the open ones."""
+    ids = {one for merge in merges for one in (merge.new_id, *merge.parts)}
+    is_open = ProcessedTicket.ticket_id.in_(ids) & ProcessedTicket.state.in_(OPEN_STATES)
+    found = {row.ticket_id for row in ProcessedTicket.select(ProcessedTicket.ticket_id).where(is_open)}
+    return [join_parts(one, source) for one in merges if not found.isdisjoint((one.new_id, *one.parts))]
+
+
+@rerun_on_conflict
+def join_late_events(ticket_ids: Collection[str], source: Source) -> list[Joined]:
+    """Parts whose creation event came after the merge: what they are part of may have to be told for it."""
+    late = (
+        ProcessedTicket.ticket_id.in_(ticket_ids)
+        & (ProcessedTicket.state == TicketState.MERGED)
+        & ProcessedTicket.creation_event_at.is_null(False)
+    )
+    rows = list(ProcessedTicket.select(ProcessedTicket.ticket_id).where(late))
+    return [join_parts(Merge(row.ticket_id, ()), source) for row in rows]
+
+
+def insert_missing(merge: Merge, source: Source) -> None:
+    """An id without a row that others were merged into was told and forgotten: its gap is the evidence."""
+    known = read_group({merge.new_id, *merge.parts}, lock=False)
+    if merge.new_id not in known or known[merge.new_id].state == TicketState.SKIPPED:
+        propose([Proposal(merge.new_id, merge.created_at)], source)
+    remembered = known.keys() | {row.merged_into for row in known.values()}
+    missing = sorted({*merge.parts} - remembered - {merge.new_id}, key=str.encode)
+    if not missing:
+        return
+    settled = {**merged_into(merge.new_id), "provider": "none", "source": source, "created_at": clock()}
+    rows = [{"ticket_id": one, **settled} for one in missing]
+    new = ProcessedTicket.insert_many(rows).on_conflict_ignore().returning(ProcessedTicket.ticket_id)
+    count_merged([row.ticket_id for row in new.execute()])
+
+
+def read_group(ticket_ids: set[str], *, lock: bool) -> dict[str, ProcessedTicket]:
+    """The rows of ``ticket_ids`` and of all that they were merged into."""
+    ids, reached = set(ticket_ids), set[str]()
+    rows: dict[str, ProcessedTicket] = {}
+    while ids != reached:
+        reached = set(ids)
+        query = ProcessedTicket.select().where(ProcessedTicket.ticket_id.in_(reached))
+        rows = {row.ticket_id: row for row in (lock_rows(query) if lock else query)}
+        ids |= {row.merged_into for row in rows.values() if row.merged_into is not None}
+    return rows
+
+
+def parts_of(rows: dict[str, ProcessedTicket]) -> dict[str, Part]:
+    deliveries: dict[str, list[str]] = {one: [] for one in rows}
+    for told in Delivery.select(Delivery.ticket_id, Delivery.state).where(Delivery.ticket_id.in_(list(rows))):
+        deliveries[told.ticket_id].append(told.state)
+    return {
+        one: Part(
+            one,
+            TicketState(row.state),
+            tuple(deliveries[one]),
+            row.merged_into,
+            row.reason,
+            row.ticket_created_at,
+            row.creation_event_at,
+        )
+        for one, row in rows.items()
+    }
+
+
+def carry_out(decision: Decision, survivor: ProcessedTicket) -> None:
+    if decision.merged:
+        settle_merged(decision.merged, decision.survivor)
+    changes: dict[str, object] = {}
+    if decision.event_at is not None:
+        changes["creation_event_at"] = decision.event_at
+    if decision.opens:
+        changes |= found_again(survivor)
+    if changes:
+        changed = ProcessedTicket.update(**changes, updated_at=clock())
+        changed.where(ProcessedTicket.ticket_id == survivor.ticket_id).execute()
+
+
+def settle_merged(ticket_ids: Sequence[str], survivor_id: str) -> None:
+    """A verdict whose card may have left stays, for a late ``sent`` may bring the ticket back by it."""
+    of_this = Delivery.ticket_id == ProcessedTicket.ticket_id
+    told = fn.EXISTS(Delivery.select(SQL("1")).where(of_this, Delivery.state.in_(MAYBE_TOLD)))
+    settled = {
+        **merged_into(survivor_id),
+        "provider": Case(None, [(told, ProcessedTicket.provider)], "none"),
+        "success": Case(None, [(told, ProcessedTicket.success)], None),
+        "lease_owner": None,
+        "lease_expires_at": None,
+        "next_attempt_at": None,
+        "last_error": None,
+        "missing_since_at": None,
+    }
+    ProcessedTicket.update(**settled).where(ProcessedTicket.ticket_id.in_(ticket_ids)).execute()
+    count_merged(ticket_ids)
+
+
+def merged_into(survivor_id: str) -> dict[str, object]:
+    return {
+        "state": TicketState.MERGED,
+        "merged_into": survivor_id,
+        "processed_at": clock(),
+        "updated_at": clock(),
+    }
+
+
+def found_again(survivor: ProcessedTicket) -> dict[str, object]:
+    """One that was skipped for its age is told for the first time; one that was merged has been told."""
+    opened: dict[str, object] = {
+        "state": TicketState.FOUND,
+        "merged_into": None,
+        "reason": None,
+        "processed_at": clock(),
+    }
+    if survivor.state == TicketState.SKIPPED:
+        opened |= {"provider": None, "success": None, "missing_since_at": None}
+    return opened
+
+
+def count_merged(ticket_ids: Iterable[str]) -> None:
+    """In the order of their counts' keys, so that two never wait for each other."""
+    rows = ProcessedTicket.select().where(ProcessedTicket.ticket_id.in_(list(ticket_ids)))
+    for row in sorted(rows, key=lambda row: (row.source or "", row.provider or "", row.priority or "")):
+        count_settled(row)

@@ -43,7 +43,7 @@ def poll_into(report: RunReport, parts: Parts, owner: str) -> None:
         overlap=parts.overlap,
         now=parts.now,
     )
-    report.count_proposed(polled.found, polled.reopened)
+    report.count_proposed(polled.found, polled.reopened, merged=polled.merged)
     report.searches += polled.searches
     if polled.skipped:
         report.note("the poll was left to another process that is polling now")
@@ -61,7 +61,7 @@ def sweep_into(report: RunReport, parts: Parts, owner: str, stop: Callable[[], b
         now=parts.now,
         stop=lambda: stop() or time.monotonic() > until,
     )
-    report.count_proposed(swept.found, swept.reopened, swept.beyond_memory)
+    report.count_proposed(swept.found, swept.reopened, swept.beyond_memory, swept.merged)
     report.swept += swept.shown
     report.searches += swept.searches
     if swept.skipped:
@@ -72,8 +72,8 @@ def sweep_into(report: RunReport, parts: Parts, owner: str, stop: Callable[[], b
 
 def drain_into(report: RunReport, stop: Callable[[], bool]) -> None:
     drained = drain_inbox(stop)
-    report.count_proposed(drained.found, drained.reopened, drained.beyond_memory)
-    report.drained += drained.moved + drained.merges
+    report.count_proposed(drained.found, drained.reopened, drained.beyond_memory, drained.merged)
+    report.drained += drained.moved
     report.dropped += drained.dropped
     report.set_aside += drained.set_aside
     if drained.failed:

@@ -1,10 +1,12 @@
 """The one path every source shares: claim, read, triage, tell, settle."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from jobs.desk import Desk, Handled
 from jobs.hold_restored import behind_barrier, hold_restored
+from jobs.merge_tickets import merge_parts
 from jobs.notify.card import build_card, build_minimal_card
 from jobs.notify.channel import Channel
 from jobs.notify.outcome import NotSent, Unknown
@@ -43,8 +45,9 @@ def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
 
     1. What an earlier claim left unsettled comes first: a send in doubt is held, and never repeated but
        after a look that did not find its card.
-    2. Tickets that are not to be told are skipped, with the reason; after a restore the older ones are held.
-    3. Triage, then each channel that was not told yet: write ahead, send, record.
+    2. One that HubSpot merged is part of another now, unless it is the one of them to tell (rule 11).
+    3. Tickets that are not to be told are skipped, with the reason; after a restore the older ones are held.
+    4. Triage, then each channel that was not told yet: write ahead, send, record.
 
     Raises StoreError where the ledger cannot be asked or told any more.
     """
@@ -54,6 +57,11 @@ def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
         return concluded(desk, taken, "crashed")
     if ticket is None:
         return miss_ticket(desk, taken)
+    if ticket.aliases or ticket.ticket_id != taken.ticket_id:
+        merged = merge_parts(desk, taken, ticket)
+        if merged is not None:
+            return merged
+        ticket = replace(ticket, ticket_id=taken.ticket_id)
     reason = None if taken.deliveries else reason_to_skip(desk, taken, ticket)
     if reason is not None:
         return skipped(desk, taken, reason, ticket.created_at)

@@ -25,6 +25,7 @@ class PollReport:
     skipped: bool = False
     behind_seconds: float = 0.0
     shown: int = 0
+    merged: int = 0
 
     @property
     def clock_fault(self) -> str | None:
@@ -65,4 +66,5 @@ def poll_tickets(
         skipped=looked.skipped,
         behind_seconds=0.0 if looked.skipped else max(0.0, (cursor - look.end).total_seconds()),
         shown=looked.shown,
+        merged=looked.merged,
     )

@@ -1,12 +1,13 @@
 """What poll and sweep share: a look over a closed window of times, page by page, under the source's lease."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from jobs.hubspot.gateway import FoundPage, HubSpotGateway
-from models import cursors, proposals
+from models import cursors, merges, proposals
 from models.database import read_clock
+from models.merges import Joined, Merge
 from models.proposals import Proposal, Proposed
 from models.tickets import Source
 
@@ -33,6 +34,8 @@ class Look:
 class Looked:
     """``shown`` counts tickets that the search gave, known ones too; ``found`` the new ones of them.
 
+    ``merged`` are open ones that became part of what the search gave, or of what that is part of.
+
     ``completed``: the last page is stored, and the cursor with it, as far as it was behind. ``skipped`` is
     True where another process looks: it held the lease, or took it over meanwhile. Neither of both: it was
     stopped, or a clock is so far behind that nothing is to look at.
@@ -41,15 +44,17 @@ class Looked:
     found: int = 0
     reopened: int = 0
     beyond_memory: int = 0
+    merged: int = 0
     shown: int = 0
     searches: int = 0
     completed: bool = False
     skipped: bool = False
 
-    def count(self, page: FoundPage, proposed: Proposed) -> None:
+    def count(self, page: FoundPage, proposed: Proposed, joined: Sequence[Joined]) -> None:
         self.found += proposed.found
-        self.reopened += proposed.reopened
+        self.reopened += proposed.reopened + sum(one.reopened for one in joined)
         self.beyond_memory += proposed.beyond_memory
+        self.merged += sum(len(one.merged) for one in joined)
         self.shown += len(page.tickets)
         self.searches += 1
 
@@ -64,7 +69,7 @@ def propose_pages(look: Look, search: Search, stop: Callable[[], bool] = never) 
     for page in pages_between(search, look.start, look.end):
         # A slow answer may have outlasted the lease: without it the cursor must not move, nor stand still.
         held = cursors.take_lease(look.source.value, look.owner, look.lease_seconds)
-        looked.count(page, propose_page(look, page))
+        looked.count(page, propose_page(look, page), join_page(look, page))
         looked.skipped, looked.completed = not held, held and not page.more
         if looked.skipped or (page.more and stop()):
             break
@@ -76,6 +81,14 @@ def propose_page(look: Look, page: FoundPage) -> Proposed:
     if page.more:
         return proposals.propose(given, look.source)
     return proposals.propose_last(given, look.source, look.owner, look.end, look.start)
+
+
+def join_page(look: Look, page: FoundPage) -> list[Joined]:
+    """Rule 11 for what the page shows as merged; of parts that are open a crash before this loses nothing,
+    since whoever reads one of them does the same.
+    """
+    shown = [Merge(one.ticket_id, one.aliases, one.created_at) for one in page.tickets if one.aliases]
+    return merges.join_shown(shown, look.source) if shown else []
 
 
 def pages_between(search: Search, start: datetime, end: datetime) -> Iterator[FoundPage]:

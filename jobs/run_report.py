@@ -15,6 +15,7 @@ class Result(StrEnum):
     NOTIFIED = "notified"
     RETRYING = "retrying"
     SKIPPED = "skipped"
+    MERGED = "merged"  #: part of another ticket, which is told or was
     HELD = "held"
     LOST = "lost"  #: another worker won it; the ticket is theirs
 
@@ -30,14 +31,15 @@ class Tally(Protocol):
 class RunReport:
     """Filled by several threads at once. ``failed`` counts tickets told by rules, part of notified.
 
-    ``found``, ``reopened`` and ``beyond_memory`` are of all sources. ``swept`` counts the tickets that the
-    sweep looked at; received events were ``drained`` into the ledger, ``dropped`` as none of ours, or
-    ``set_aside`` after five failures.
+    ``found``, ``reopened``, ``beyond_memory`` and ``joined`` (merged into another) are of all sources.
+    ``swept`` counts the tickets that the sweep looked at; received events were ``drained`` into the ledger,
+    ``dropped`` as none of ours, or ``set_aside`` after five failures.
     """
 
     found: int = 0
     reopened: int = 0
     beyond_memory: int = 0
+    joined: int = 0
     swept: int = 0
     drained: int = 0
     dropped: int = 0
@@ -60,10 +62,11 @@ class RunReport:
             if provider and result is Result.NOTIFIED:
                 self._providers[ticket_id] = provider
 
-    def count_proposed(self, found: int, reopened: int, beyond_memory: int = 0) -> None:
+    def count_proposed(self, found: int, reopened: int, beyond_memory: int = 0, merged: int = 0) -> None:
         self.found += found
         self.reopened += reopened
         self.beyond_memory += beyond_memory
+        self.joined += merged
 
     def problem(self, line: str, *, settings_fault: bool = False) -> None:
         """Add a fault once; a settings fault makes the run end with 2 instead of 1."""
@@ -113,6 +116,7 @@ class RunReport:
             "failed": by_provider.get("rules", 0),
             "retrying": self.count(Result.RETRYING),
             "skipped": self.count(Result.SKIPPED),
+            "merged": self.joined + self.count(Result.MERGED),
             "open": self.open,
             "unconfirmed": self.unconfirmed,
             "by_provider": by_provider,

@@ -9,7 +9,8 @@ class Ticket:
     """A ticket read from HubSpot at handling time.
 
     ``subject`` and ``body`` are plain text, possibly empty, written by a stranger. ``created_at`` is aware
-    UTC. ``priority`` and ``category`` are the portal's own values. ``link`` is HubSpot's page of the ticket.
+    UTC. ``priority`` and ``category`` are the portal's own values. ``link`` is HubSpot's page of the id that
+    was asked for; ``ticket_id`` is another one where that was merged. ``aliases`` became part of this ticket.
     """
 
     ticket_id: str
@@ -24,3 +25,4 @@ class Ticket:
     company_name: str | None = None
     customer_tier: str | None = None
     product_area: str | None = None
+    aliases: tuple[str, ...] = ()

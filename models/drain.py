@@ -10,7 +10,8 @@ from peewee import DataError, Expression, Field, IntegrityError, InternalError
 
 from models.cursors import read_known_ledger
 from models.database import clock, on_postgres, rerun_on_conflict, transaction
-from models.inbox import EventType, WebhookEvent
+from models.inbox import MERGED_SEPARATOR, EventType, WebhookEvent
+from models.merges import Joined, Merge, join_late_events, join_parts
 from models.proposals import Proposal, propose
 from models.tickets import Source
 
@@ -18,7 +19,6 @@ row_key = cast(Field, WebhookEvent._meta.primary_key)
 KINDS = frozenset(map(str, EventType))
 DRAIN_BATCH = 1_000
 MOST_ATTEMPTS = 5
-KEPT_FOR_MERGES = "kept for the merge rule"
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  #: how the inbox writes that an event told no time
 # What a row's own values bring about. Lost connections and missing tables are no row's fault, and are raised.
 # Peewee wraps most of the driver's errors, but not every class below them.
@@ -38,23 +38,23 @@ class Drained:
     """What became of inbox rows, and of the tickets they named.
 
     Rows: ``moved`` are in the ledger and gone from the inbox; ``dropped`` are of an unknown kind or another
-    portal, and gone; ``merges`` were proposed and kept for the merge rule; ``failed`` stay for another try,
-    except the ``set_aside`` ones among them. Tickets: ``found`` new, ``reopened``, ``beyond_memory``.
+    portal, and gone; ``failed`` stay for another try, except the ``set_aside`` ones among them. Tickets:
+    ``found`` new, ``reopened``, ``beyond_memory``, and ``merged`` into another that is told for them.
     """
 
     moved: int = 0
     found: int = 0
     reopened: int = 0
     dropped: int = 0
-    merges: int = 0
     failed: int = 0
     set_aside: int = 0
     beyond_memory: int = 0
+    merged: int = 0
 
     @property
     def handled(self) -> int:
         """How many rows wait no longer, the failed ones left out."""
-        return self.moved + self.dropped + self.merges
+        return self.moved + self.dropped
 
 
 def add(one: Drained, other: Drained) -> Drained:
@@ -71,15 +71,16 @@ class Row:
     event_type: str
     object_id: str
     occurred_at: datetime
+    merged_ids: str | None = None
 
 
 @dataclass(slots=True)
 class Sorted:
-    """Rows by what is to be done with them: the ids of rows, and one proposal a ticket."""
+    """Rows by what is to be done with them: the ids of rows, one proposal a ticket, and merges."""
 
     proposals: dict[str, Proposal] = field(default_factory=dict)
+    merges: list[Merge] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
-    merges: list[int] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
 
 
@@ -124,16 +125,22 @@ def move_rows(wanted: Expression, limit: int, portal_id: str) -> Drained:
             return Drained()
         done = sort_rows(rows, portal_id)
         proposed = propose(list(done.proposals.values()), Source.WEBHOOK)
+        joined = [join_parts(one, Source.WEBHOOK) for one in done.merges]
+        joined += join_late(done) if proposed.late_parts else []
         delete_rows([*done.moved, *done.dropped])
-        keep_for_merges(done.merges)
     return Drained(
         moved=len(done.moved),
         found=proposed.found,
-        reopened=proposed.reopened,
+        reopened=proposed.reopened + sum(one.reopened for one in joined),
         dropped=len(done.dropped),
-        merges=len(done.merges),
         beyond_memory=proposed.beyond_memory,
+        merged=sum(len(one.merged) for one in joined),
     )
+
+
+def join_late(done: Sorted) -> list[Joined]:
+    told = [one.ticket_id for one in done.proposals.values() if one.creation_event_at]
+    return join_late_events(told, Source.WEBHOOK)
 
 
 def take_rows(wanted: Expression, limit: int) -> list[Row]:
@@ -144,6 +151,7 @@ def take_rows(wanted: Expression, limit: int) -> list[Row]:
         WebhookEvent.event_type,
         WebhookEvent.object_id,
         WebhookEvent.occurred_at,
+        WebhookEvent.merged_ids,
     )
     oldest = query.where(wanted, is_waiting()).order_by(row_key).limit(limit)
     locked = oldest.for_update(skip_locked=True) if on_postgres() else oldest
@@ -158,7 +166,9 @@ def sort_rows(rows: Sequence[Row], portal_id: str) -> Sorted:
         if foreign or row.event_type not in KINDS:
             done.dropped.append(row.row_id)
             continue
-        (done.merges if row.event_type == EventType.MERGE else done.moved).append(row.row_id)
+        done.moved.append(row.row_id)
+        if row.event_type == EventType.MERGE:
+            done.merges.append(merge_of(row))
         done.proposals[row.object_id] = proposal_of(row, done.proposals.get(row.object_id))
     return done
 
@@ -167,6 +177,11 @@ def proposal_of(row: Row, known: Proposal | None) -> Proposal:
     """``known`` is what an earlier row said of the same ticket: a repeat does not take its time away."""
     times = (creation_time(row), known.creation_event_at if known else None)
     return Proposal(row.object_id, creation_event_at=max(filter(None, times), default=None))
+
+
+def merge_of(row: Row) -> Merge:
+    parts = tuple(filter(None, (row.merged_ids or "").split(MERGED_SEPARATOR)))
+    return Merge(row.object_id, parts, event_at=None if row.occurred_at == NO_TIME else row.occurred_at)
 
 
 def creation_time(row: Row) -> datetime | None:
@@ -179,12 +194,6 @@ def creation_time(row: Row) -> datetime | None:
 def delete_rows(row_ids: Sequence[int]) -> None:
     if row_ids:
         WebhookEvent.delete().where(row_key.in_(row_ids)).execute()
-
-
-def keep_for_merges(row_ids: Sequence[int]) -> None:
-    if row_ids:
-        kept = WebhookEvent.update(last_error=KEPT_FOR_MERGES, set_aside_at=clock())
-        kept.where(row_key.in_(row_ids)).execute()
 
 
 @rerun_on_conflict
@@ -204,7 +213,7 @@ def is_waiting() -> Expression:
 
 
 def is_set_aside() -> Expression:
-    """Failed five times; a merge that is only kept is not."""
+    """Failed five times."""
     return WebhookEvent.set_aside_at.is_null(False) & (WebhookEvent.attempts >= MOST_ATTEMPTS)
 
 
@@ -221,7 +230,7 @@ def list_ids(wanted: Expression, limit: int) -> list[int]:
 
 @rerun_on_conflict
 def list_set_aside(limit: int = 100) -> list[WebhookEvent]:
-    """The newest rows that failed five times, with ``last_error``; merges that are only kept are none."""
+    """The newest rows that failed five times, with ``last_error``."""
     return list(
         WebhookEvent.select().where(is_set_aside()).order_by(WebhookEvent.set_aside_at.desc()).limit(limit)
     )

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from jobs.errors import SourceError
 from jobs.hubspot.client import HubSpotClient, Json
-from jobs.hubspot.payload import TICKET_PROPERTIES, RecordProperty, parse_ticket, parse_time
+from jobs.hubspot.merged import MERGED_IDS, ReadRecord, by_asked_id, parse_aliases
+from jobs.hubspot.payload import TICKET_PROPERTIES, RecordProperty, is_id, parse_ticket, parse_time
 from jobs.ticket import Ticket
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,10 +36,14 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class FoundTicket:
-    """What a search says of a ticket: the id and the creation time, None where the portal gave none."""
+    """What a search says of a ticket: the creation time is None where the portal gave none.
+
+    ``aliases`` are the tickets that were merged into it.
+    """
 
     ticket_id: str
     created_at: datetime | None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,41 +116,44 @@ class HubSpotGateway:
         return page
 
     def fetch_tickets(self, ticket_ids: Sequence[str]) -> dict[str, Ticket]:
-        """Whole tickets by id, with customer and company; an id HubSpot does not know is left out.
+        """Whole tickets by the id asked for, with customer and company; ids unknown to HubSpot are left out.
 
-        Five requests for up to 100 tickets, whatever their number of contacts' repeats. An id that is no
-        number is none of HubSpot's and not asked for: it would have the whole batch refused.
+        A merged id gives the ticket that it became, under the id asked for. Five requests for up to 100
+        tickets, whatever their number of contacts' repeats. An id that is no number is none of HubSpot's and
+        not asked for: it would have the whole batch refused.
         """
         account = self.fetch_account()
         askable = [one for one in dict.fromkeys(ticket_ids) if is_id(one)]
-        tickets = self._read_all("tickets", askable, [*TICKET_PROPERTIES, *self._extra("ticket")])
-        people = self._read_first("contacts", list(tickets), [*PERSON_PROPERTIES, *self._extra("contact")])
-        companies = self._read_first(
-            "companies", list(tickets), [*COMPANY_PROPERTIES, *self._extra("company")]
-        )
+        properties = [*TICKET_PROPERTIES, MERGED_IDS, *self._extra("ticket")]
+        tickets = by_asked_id(askable, self._read_all("tickets", askable, properties))
+        owners = list(dict.fromkeys(record.record_id for record in tickets.values()))
+        people = self._read_first("contacts", owners, [*PERSON_PROPERTIES, *self._extra("contact")])
+        companies = self._read_first("companies", owners, [*COMPANY_PROPERTIES, *self._extra("company")])
         return {
-            ticket_id: parse_ticket(
-                ticket_id,
-                {"ticket": properties, "contact": people.get(ticket_id), "company": companies.get(ticket_id)},
-                link=account.ticket_link(ticket_id),
+            asked: parse_ticket(
+                (own_id := record.record_id),
+                {
+                    "ticket": record.properties,
+                    "contact": people.get(own_id),
+                    "company": companies.get(own_id),
+                },
+                link=account.ticket_link(asked),
                 tier=self._tier,
                 area=self._area,
+                aliases=parse_aliases(own_id, record.properties),
             )
-            for ticket_id, properties in tickets.items()
+            for asked, record in tickets.items()
         }
 
     def _extra(self, record: str) -> list[str]:
         return [one.name for one in (self._tier, self._area) if one is not None and one.record == record]
 
-    def _read_all(self, object_type: str, ids: Iterable[str], properties: list[str]) -> dict[str, Json]:
-        found: dict[str, Json] = {}
-        for batch in batches(ids, READ_BATCH):
-            answer = self._client.batch_read(object_type, batch, properties)
-            wanted = set(batch)
-            for one in results_of(answer):
-                if (record_id := id_of(one, "id")) in wanted:
-                    found[record_id] = object_of(one, "properties")
-        return found
+    def _read_all(self, object_type: str, ids: Iterable[str], properties: list[str]) -> list[ReadRecord]:
+        return [
+            ReadRecord(id_of(one, "id"), object_of(one, "properties"))
+            for batch in batches(ids, READ_BATCH)
+            for one in results_of(self._client.batch_read(object_type, batch, properties))
+        ]
 
     def _read_first(self, object_type: str, ticket_ids: list[str], properties: list[str]) -> dict[str, Json]:
         """Each ticket's first associated record of ``object_type``."""
@@ -156,7 +164,8 @@ class HubSpotGateway:
                 # A row without an id is a ticket without a customer, and no reason to tell none of the batch.
                 if others and others[0].get("toObjectId"):
                     first[id_of(object_of(one, "from"), "id")] = id_of(others[0], "toObjectId")
-        records = self._read_all(object_type, dict.fromkeys(first.values()), properties)
+        read = self._read_all(object_type, dict.fromkeys(first.values()), properties)
+        records = {one.record_id: one.properties for one in read}
         return {ticket: records[record] for ticket, record in first.items() if record in records}
 
 
@@ -174,7 +183,7 @@ def search_body(
     return {
         "filterGroups": [{"filters": filters}],
         "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
-        "properties": [CREATED, "hs_pipeline"],
+        "properties": [CREATED, "hs_pipeline", MERGED_IDS],
         "limit": SEARCH_PAGE,
     }
 
@@ -191,12 +200,17 @@ def parse_page(answer: Json, pipelines: frozenset[str] = frozenset()) -> FoundPa
     """The page's tickets, of ``pipelines`` only where some are named; one that tells none counts."""
     results = results_of(answer)
     found = tuple(
-        FoundTicket(id_of(one, "id"), parse_time(object_of(one, "properties").get(CREATED)))
+        found_ticket(id_of(one, "id"), object_of(one, "properties"))
         for one in results
         if not pipelines or object_of(one, "properties").get("hs_pipeline") in (*pipelines, None, "")
     )
     last_id = id_of(results[-1], "id") if results else ""
     return FoundPage(found, last_id, more=bool(results and object_of(answer, "paging").get("next")))
+
+
+def found_ticket(ticket_id: str, properties: Json) -> FoundTicket:
+    created_at, aliases = parse_time(properties.get(CREATED)), parse_aliases(ticket_id, properties)
+    return FoundTicket(ticket_id, created_at, aliases)
 
 
 def results_of(answer: Json) -> list[Json]:
@@ -227,10 +241,6 @@ def id_of(record: Json, name: str) -> str:
     if not is_id(value):
         raise unexpected()
     return value
-
-
-def is_id(value: str) -> bool:
-    return value.isascii() and value.isdigit() and len(value) <= 20
 
 
 def unexpected() -> SourceError:

@@ -34,6 +34,7 @@ def parse_ticket(
     link: str,
     tier: RecordProperty | None,
     area: RecordProperty | None,
+    aliases: tuple[str, ...] = (),
 ) -> Ticket:
     """One ticket of its own and its customer's and company's properties; absent ones become None."""
     ticket = records["ticket"] or {}
@@ -51,6 +52,7 @@ def parse_ticket(
         company_name=text_of(records.get("company") or {}, "name"),
         customer_tier=chosen(records, tier),
         product_area=chosen(records, area),
+        aliases=aliases,
     )
 
 
@@ -61,6 +63,10 @@ def person_name(contact: Properties) -> str | None:
 
 def chosen(records: dict[str, Properties | None], wanted: RecordProperty | None) -> str | None:
     return None if wanted is None else text_of(records.get(wanted.record) or {}, wanted.name)
+
+
+def is_id(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) <= 20
 
 
 def text_of(properties: Properties, name: str) -> str | None:

@@ -20,6 +20,7 @@ TICKET_COLUMNS = (
     "priority",
     "attempts",
     "reason",
+    "merged_into",
     "last_error",
     "next_attempt_at",
     "processed_at",
@@ -67,6 +68,7 @@ def show_stats(*, as_json: bool) -> int:
     table.add_row("by a model", rate)
     table.add_row("open", str(counted.open))
     table.add_row("held", str(counted.unconfirmed))
+    table.add_row("merged", str(counted.by_state.get(TicketState.MERGED, 0)))
     print_table(table)
     return 0
 

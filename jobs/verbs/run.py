@@ -35,6 +35,7 @@ ROWS = (
     ("failed", "of these without a model, by rules"),
     ("retrying", "not told yet, tried again later"),
     ("skipped", "not to be told"),
+    ("merged", "part of another ticket by now, which is told"),
     ("open", "open now, in the whole ledger"),
     ("unconfirmed", "held now: nobody can tell whether they were sent"),
 )

@@ -15,6 +15,7 @@ from models.database import connection, database, on_postgres, transaction
 from models.drain import Drained, Row, drain_events, list_set_aside, sort_rows
 from models.errors import StoreUnreachable
 from models.inbox import EventType, WebhookEvent, store_events
+from models.merges import Merge, join_parts
 from models.proposals import Proposal, propose
 from models.tickets import ProcessedTicket, SkipReason, Source, TicketState, known_ids, look_up_ticket
 from tests.fakes.inbox import ReceivedEvent, waiting
@@ -154,15 +155,48 @@ def test_nothing_is_moved_before_the_activation_is_fixed(ledger: Ledger) -> None
     assert drain_inbox() == Drained(moved=1, found=1)
 
 
-def test_a_merge_is_proposed_as_its_new_ticket_and_kept_once(opened: Ledger) -> None:
+def test_a_merge_brings_its_new_ticket_settles_its_parts_and_leaves_the_inbox(opened: Ledger) -> None:
+    receive("10")
+    drain_events(10)
     store_events([event("30", EventType.MERGE, merged_ids=("10", "20")), event("1")])
-    assert drain_events(10) == Drained(moved=1, found=2, merges=1)
-    assert known_ids(["1", "10", "20", "30"]) == {"1", "30"}
-    (kept,) = rows_left()
-    assert (kept.object_id, kept.merged_ids, kept.last_error) == ("30", "10;20", "kept for the merge rule")
-    assert kept.set_aside_at is not None
-    assert drain_events(10) == Drained()
-    assert (waiting(), list_set_aside(10)) == (0, [])
+    assert drain_events(10) == Drained(moved=2, found=2, merged=1)
+    assert [opened.ticket(one).state for one in ("1", "30")] == ["found", "found"]
+    assert [opened.ticket(one).merged_into for one in ("10", "20")] == ["30", "30"]
+    assert opened.ticket("30").creation_event_at == NOW, "a part was new, or may have been"
+    assert (rows_left(), drain_events(10)) == ([], Drained())
+
+
+def test_merges_that_follow_one_another_in_one_batch_leave_one_ticket(opened: Ledger) -> None:
+    receive("10", "20")
+    store_events([event("30", EventType.MERGE, merged_ids=("10", "20"))])
+    receive("40")
+    store_events([event("50", EventType.MERGE, merged_ids=("30", "40"))])
+    drain_inbox()
+    states = {one: opened.ticket(one).state for one in ("10", "20", "30", "40", "50")}
+    assert states == {"10": "merged", "20": "merged", "30": "merged", "40": "merged", "50": "found"}
+
+
+def test_a_merge_whose_ticket_is_poison_holds_nothing_and_is_set_aside(poison: str) -> None:
+    store_events([event(poison, EventType.MERGE, merged_ids=("10",))])
+    receive("1")
+    total = [drain_inbox() for _ in range(6)]
+    assert (sum(one.found for one in total), sum(one.set_aside for one in total)) == (1, 1)
+
+
+def test_the_creation_event_of_a_part_that_comes_after_the_merge_reopens_what_was_too_old(
+    opened: Ledger,
+) -> None:
+    """A search showed the merge first, with the older part's age, and nothing was known of the parts."""
+    propose([Proposal("30", NOW - timedelta(days=9))], Source.SWEEP)
+    join_parts(Merge("30", ("10", "20"), NOW - timedelta(days=9)), Source.SWEEP)
+    opened.edit("30", state=TicketState.SKIPPED, reason=SkipReason.BEFORE_ACTIVATION, provider="none")
+    receive("20")
+    assert drain_events(10) == Drained(moved=1, reopened=1)
+    assert [opened.ticket(one).state for one in ("20", "30")] == ["merged", "found"]
+    assert opened.ticket("30").creation_event_at == NOW
+    receive("20", event_type=EventType.WORKFLOW)
+    store_events([event("20", event_id="again")])
+    assert drain_events(10) == Drained(moved=2)
 
 
 def test_a_poison_row_does_not_hold_the_others(poison: str) -> None:

@@ -22,6 +22,7 @@ from jobs.hubspot.gateway import (
     parse_page,
     search_body,
 )
+from jobs.hubspot.merged import parse_aliases
 from jobs.hubspot.payload import RecordProperty
 from jobs.sandbox.hubspot import SANDBOX_PORTAL_ID, SANDBOX_TOKEN, SimulatedHubSpot
 from jobs.sandbox.portal import Portal
@@ -215,7 +216,7 @@ def test_both_searches_differ_in_nothing_but_the_time_they_ask_for(
     created, changed = portal.bodies
     sweep = json.loads(created.replace(f'"propertyName": "{CREATED}"', f'"propertyName": "{CHANGED}"'))
     assert sweep == json.loads(changed)
-    assert json.loads(changed)["properties"] == [CREATED, "hs_pipeline"]
+    assert json.loads(changed)["properties"] == [CREATED, "hs_pipeline", "hs_merged_object_ids"]
 
 
 def add_changed(portal: Recording, changed_at: datetime, **properties: str | None) -> str:
@@ -464,12 +465,61 @@ def test_an_id_that_is_no_number_does_not_have_the_others_refused(
     assert set(gateway.fetch_tickets(["x", known, "", "²", "-1"])) == {known}
 
 
-def test_a_merged_ticket_is_not_taken_for_its_survivor(gateway: HubSpotGateway, portal: Recording) -> None:
+def test_a_merged_id_gives_the_ticket_that_it_became_with_its_customer_and_the_link_asked_for(
+    gateway: HubSpotGateway, portal: Recording
+) -> None:
     one, two, other = (portal.add_ticket(name) for name in ("one", "two", "other"))
-    survivor = portal.merge(one, two)
-    assert set(gateway.fetch_tickets([one, two, other])) == {other}
-    tickets = gateway.fetch_tickets([one, survivor])
-    assert {ticket_id: ticket.subject for ticket_id, ticket in tickets.items()} == {survivor: "one"}
+    portal.associate(two, contact=portal.add_contact(firstname="Ada"))
+    became = portal.merge(one, two)
+    tickets = gateway.fetch_tickets([one, two, other])
+    assert set(tickets) == {one, two, other}
+    assert (tickets[other].ticket_id, tickets[other].aliases) == (other, ())
+    for asked in (one, two):
+        read = tickets[asked]
+        assert (read.ticket_id, read.subject, read.aliases) == (became, "one", (one, two))
+        assert (read.customer_name, read.link.rpartition("/")[2]) == ("Ada", asked)
+
+
+def test_a_merged_id_asked_for_beside_what_it_became_is_answered_once_and_given_twice(
+    gateway: HubSpotGateway, portal: Recording
+) -> None:
+    one, two, three = (portal.add_ticket(name) for name in ("one", "two", "three"))
+    became = portal.merge(portal.merge(one, two), three)
+    tickets = gateway.fetch_tickets([one, became])
+    assert {asked: ticket.ticket_id for asked, ticket in tickets.items()} == {one: became, became: became}
+    assert len(tickets[became].aliases) == 4, "those of the earlier merge too"
+
+
+def test_a_merged_id_whose_ticket_is_in_the_bin_is_left_out(
+    gateway: HubSpotGateway, portal: Recording
+) -> None:
+    one = portal.add_ticket()
+    portal.archive(portal.merge(one, portal.add_ticket()))
+    assert gateway.fetch_tickets([one]) == {}
+
+
+def test_a_search_tells_what_became_part_of_a_ticket(gateway: HubSpotGateway, portal: Recording) -> None:
+    one, two = (portal.add_ticket(created_at=START) for _ in range(2))
+    became = portal.merge(one, two)
+    (found,) = gateway.search_created(START, END, "0").tickets
+    assert found == FoundTicket(became, START, (one, two))
+
+
+@pytest.mark.parametrize(
+    ("told", "aliases"),
+    [
+        (None, ()),
+        ("", ()),
+        (";;", ()),
+        ("7", ()),
+        ("5", ("5",)),
+        (" 5 ; 6;5;x;-1;²;" + "9" * 21, ("5", "6")),
+        (5, ("5",)),
+        (["5"], ()),
+    ],
+)
+def test_of_merged_ids_only_ids_of_others_count(told: Any, aliases: tuple[str, ...]) -> None:
+    assert parse_aliases("7", {"hs_merged_object_ids": told}) == aliases
 
 
 def test_a_refused_token_is_a_settings_fault(portal: Recording, client: HubSpotClient) -> None:

@@ -22,6 +22,7 @@ def test_a_later_result_of_a_ticket_replaces_an_earlier_one() -> None:
     assert counts == {
         Result.NOTIFIED: 1,
         Result.SKIPPED: 1,
+        Result.MERGED: 0,
         Result.RETRYING: 0,
         Result.HELD: 0,
         Result.LOST: 0,
@@ -90,10 +91,11 @@ def test_the_json_has_what_the_design_promises() -> None:
 
 def test_found_counts_all_sources_together() -> None:
     report = RunReport()
-    for found, reopened, beyond_memory in ((3, 1, 0), (2, 0, 5), (1, 0, 0)):
-        report.count_proposed(found, reopened, beyond_memory)
+    for counts in ((3, 1, 0, 0), (2, 0, 5, 1), (1, 0, 0, 2)):
+        report.count_proposed(*counts)
+    report.record("1", Result.MERGED)
     shown = report.as_json()
-    assert (shown["found"], shown["reopened"], shown["beyond_memory"]) == (6, 1, 5)
+    assert (shown["found"], shown["reopened"], shown["beyond_memory"], shown["merged"]) == (6, 1, 5, 4)
 
 
 def test_what_each_source_did_stands_in_the_json_and_is_no_fault() -> None:

@@ -103,6 +103,8 @@ def test_reading_a_merged_id_gives_the_survivor_with_its_aliases(
     assert (result["id"], set(merged)) == (last, {a, b, c, first})
     links = client.post(CONTACTS_OF, json=inputs(last)).json()["results"]
     assert links[0]["to"][0]["toObjectId"] == contact
+    answer = client.post(CONTACTS_OF, json=inputs(b))
+    assert (answer.status_code, answer.json()["results"]) == (207, []), "only by the new id"
 
 
 def test_a_merge_keeps_the_older_createdate(hubspot: SimulatedHubSpot, client: httpx.Client) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.simulation.clock import DAY
-from tests.simulation.ending import Ending, Settled, read_endings
+from tests.simulation.ending import Ending, Row, Settled, read_endings
 from tests.simulation.nature import OURS
 from tests.simulation.residuals import WRONG_CONFIRM, explain_doubles
+from tests.simulation.seams import BOT
 from tests.simulation.world import World
 
 CLOCKS_APART = 1_800.0  #: more than any two clocks here differ
@@ -60,16 +61,19 @@ def judge_ticket(world: World, ending: Ending, judged: Judgement) -> None:
     judged.states[state_of(ending)] += 1
     for sentence in (*judge_state(world, ending), *judge_cards(world, ending)):
         judged.faults.append((ticket_id, sentence))
-    if len(ending.cards) > 1:
-        for why in explain_doubles(world.truth, ending, world.shape.policy):
-            if why is None:
-                judged.faults.append(
-                    (ticket_id, f"{len(ending.cards)} cards, and nothing listed explains it")
-                )
-            else:
-                judged.residuals[why] += 1
-    if is_wrongly_confirmed(ending):
-        judged.residuals[WRONG_CONFIRM] += 1
+    for channel in world.shape.channels:
+        judge_doubles(world, ending, channel, judged)
+    judged.residuals[WRONG_CONFIRM] += is_wrongly_confirmed(world, ending)
+
+
+def judge_doubles(world: World, ending: Ending, channel: str, judged: Judgement) -> None:
+    for why in explain_doubles(world.truth, ending, channel, world.shape.policy):
+        if why is None:
+            cards = len(ending.cards_on(channel))
+            sentence = f"{cards} cards on {channel}, and nothing listed explains it"
+            judged.faults.append((ending.ticket.ticket_id, sentence))
+        else:
+            judged.residuals[why] += 1
 
 
 def state_of(ending: Ending) -> str:
@@ -79,8 +83,14 @@ def state_of(ending: Ending) -> str:
     return f"forgotten {ending.forgotten[-1].state}" if ending.forgotten else "never seen"
 
 
-def is_wrongly_confirmed(ending: Ending) -> bool:
-    return not ending.cards and any(not word.resend and not word.card_was_there for word in ending.words)
+def is_wrongly_confirmed(world: World, ending: Ending) -> bool:
+    return not is_told(world, ending) and any(
+        not word.resend and set(world.shape.channels) > word.channels_with_card for word in ending.words
+    )
+
+
+def is_told(world: World, ending: Ending) -> bool:
+    return all(ending.cards_on(channel) for channel in world.shape.channels)
 
 
 def judge_state(world: World, ending: Ending) -> Iterator[str]:
@@ -96,8 +106,9 @@ def judge_state(world: World, ending: Ending) -> Iterator[str]:
             yield from judge_settled(world, ending, settled)
             yield from judge_final_skip(world, ending, settled)
         case "unconfirmed":
-            if not is_in_doubt(ending):
-                yield "held, though it could have been decided"
+            for told in ending.deliveries:
+                if told["state"] in ("sending", "unconfirmed", "refused"):
+                    yield from judge_hold(world, ending, told)
         case state:
             yield f"still {state} ({ending.row['last_error']}), at rest"
 
@@ -106,8 +117,8 @@ def judge_settled(world: World, ending: Ending, settled: Settled) -> Iterator[st
     """Whether what the ledger said as it settled is true."""
     match settled.state:
         case "notified":
-            if not ending.cards and not is_wrongly_confirmed(ending):
-                yield "notified, and no card is there"
+            if not is_told(world, ending) and not is_wrongly_confirmed(world, ending):
+                yield "notified, and a card is not there"
         case "skipped":
             refuted = refute_reason(world, ending, settled.reason)
             if refuted is not None:
@@ -157,15 +168,32 @@ def is_always_ours(world: World, ending: Ending) -> bool:
     return not world.shape.pipelines or all(one in OURS for _, one in ending.ticket.pipelines)
 
 
-def is_in_doubt(ending: Ending) -> bool:
+def judge_hold(world: World, ending: Ending, told: Row) -> Iterator[str]:
+    channel = told["channel"]
+    if told["state"] == "refused":
+        if [send.answer for send in ending.sends_on(channel)].count("not sent") < 2:
+            yield f"held as refused by {channel}, which did not refuse it twice"
+    elif not is_in_doubt(ending, channel):
+        yield f"held for {channel}, though it could have been decided"
+    elif channel == BOT and sees(world):
+        yield "held, though the bot can look"
+
+
+def is_in_doubt(ending: Ending, channel: str) -> bool:
     """Rule 6: the last send's outcome is unknown, or its process died before anybody knew it."""
     last_word = max((word.at for word in ending.words), default=0.0)
-    sends = [send for send in ending.sends if send.began_at >= last_word]
-    if any(one["state"] == "refused" for one in ending.deliveries):
-        return [send.answer for send in sends].count("not sent") >= 2
-    if sends and sends[-1].answer in ("unknown", None):
-        return True
-    return any(at >= last_word for at in ending.doubted)
+    sends = [send for send in ending.sends_on(channel) if send.began_at >= last_word]
+    unknown = bool(sends) and sends[-1].answer in ("unknown", None)
+    return unknown or any(at >= last_word for at in ending.doubted)
+
+
+def sees(world: World) -> bool:
+    """Rule 5: a look proves nothing where the ledger knows no card of the bot that could be read back."""
+    known = world.outside.rows(
+        "SELECT 1 FROM deliveries WHERE channel = ? AND state = 'sent' AND message_id IS NOT NULL LIMIT 1",
+        BOT,
+    )
+    return bool(known)
 
 
 def judge_cards(world: World, ending: Ending) -> Iterator[str]:

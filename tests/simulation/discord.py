@@ -11,10 +11,12 @@ from jobs.sandbox.discord import SimulatedDiscord
 from jobs.sandbox.faults import Fault
 from jobs.sandbox.serving import Answer, Request
 from tests.simulation.effects import Effects
+from tests.simulation.seams import BOT, WEBHOOK
 from tests.simulation.truth import Send, Truth
 
 ANSWER_SECONDS = 10.0  #: the product's own time limit
-LATEST_SECONDS = 1_800.0
+#: Of a webhook; the design believes that a card of the bot is there after a minute or never.
+LATEST_SECONDS, LATEST_SECONDS_OF_BOT = 1_800.0, 50.0
 
 
 @dataclass(slots=True)
@@ -68,7 +70,9 @@ class WorldTransport(httpx.BaseTransport):
         ticket_id = ticket_of(body)
         if ticket_id is None:
             return self._post(asked, None)
-        send = Send(ticket_id, self._effects.scheduler.current.process.name, self._truth.time.now)
+        channel = WEBHOOK if "/webhooks/" in asked.path else BOT
+        process = self._effects.scheduler.current.process.name
+        send = Send(ticket_id, channel, process, self._truth.time.now)
         self._truth.sends.setdefault(ticket_id, []).append(send)
         return self._post(asked, send)
 
@@ -92,6 +96,8 @@ class WorldTransport(httpx.BaseTransport):
         if fate == "unreachable":
             raise self._told(send, "not sent", httpx.ConnectError("no connection"))
         self._effects.pass_point("first byte", weight=weight)
+        if send is not None:
+            send.first_byte_at = self._truth.time.now
         self._sleep(0.02, 0.5)
         match fate:
             case "lost before":
@@ -135,7 +141,8 @@ class WorldTransport(httpx.BaseTransport):
 
     def _store_later(self, asked: Request, send: Send | None) -> None:
         """The request waits somewhere on its way, longer than its sender does."""
-        seconds = self._rng.choice((15.0, 120.0, LATEST_SECONDS))
+        bot = send is not None and send.channel == BOT
+        seconds = LATEST_SECONDS_OF_BOT if bot else self._rng.choice((15.0, 120.0, LATEST_SECONDS))
         moment = self._truth.time.now + self._rng.uniform(ANSWER_SECONDS, seconds)
         self._effects.scheduler.at(moment, lambda: self._answered(asked, send))
 

@@ -34,9 +34,15 @@ class Ending:
     doubted: list[float]
     activated_at: float
 
+    def sends_on(self, channel: str) -> list[Send]:
+        return [send for send in self.sends if send.channel == channel]
+
+    def cards_on(self, channel: str) -> list[Send]:
+        """In the order in which their sends began."""
+        return [send for send in self.sends_on(channel) if send.stored_at is not None]
+
     @property
     def cards(self) -> list[Send]:
-        """In the order of their first bytes."""
         return [send for send in self.sends if send.stored_at is not None]
 
     @property

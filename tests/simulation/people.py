@@ -21,11 +21,12 @@ class Operator:
         effects: Effects,
         truth: Truth,
         shape: PeopleShape,
+        channels: tuple[str, ...],
         rng: random.Random,
         is_over: Callable[[], bool],
     ) -> None:
         self._effects, self._truth, self._shape, self._rng = effects, truth, shape, rng
-        self._is_over = is_over
+        self._channels, self._is_over = frozenset(channels), is_over
         if shape.every:
             effects.scheduler.spawn(Process("operator", mortal=False), "operator", self._work)
 
@@ -39,10 +40,10 @@ class Operator:
                 continue
 
     def _decide(self, ticket_id: str) -> None:
-        there, looked_at = bool(self._truth.cards(ticket_id)), self._truth.time.now
+        there, looked_at = self._truth.told_channels(ticket_id), self._truth.time.now
         self._effects.scheduler.sleep(self._rng.uniform(0, 60))
         wrong = self._rng.random() < self._shape.wrong
-        resend = there if wrong else not there
+        resend = (there == self._channels) is wrong
         done = (held.resend_ticket if resend else held.confirm_ticket)(ticket_id)
         if done is Release.DONE:
             word = Word(looked_at, self._truth.time.now, ticket_id, resend, there)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from tests.simulation.clock import DAY, HOUR, MINUTE
 from tests.simulation.effects import Disturbance
+from tests.simulation.seams import BOT, WEBHOOK
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class Pace:
     sweep: float
     drain: float
     idle: float
+    looks: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Shape:
     overlap_seconds: float
     retention_days: int
     policy: str
+    channels: tuple[str, ...]
     pipelines: tuple[str, ...]
     pace: Pace
     hubspot: HubSpotShape
@@ -115,6 +118,7 @@ def draw_shape(rng: random.Random) -> Shape:
         overlap_seconds=rng.choice((900.0, 900.0, 60.0)),
         retention_days=rng.choice((4, 5, 7, 7)),
         policy=rng.choice(("hold", "hold", "hold", "resend")),
+        channels=rng.choice(((WEBHOOK,), (WEBHOOK,), (BOT,), (BOT,), (WEBHOOK, BOT))),
         pipelines=rng.choice(((), (), ("0", "1"))),
         pace=draw_pace(rng, kind),
         hubspot=draw_hubspot(rng, hours=hours),
@@ -137,10 +141,10 @@ def draw_shape(rng: random.Random) -> Shape:
 def draw_pace(rng: random.Random, kind: str) -> Pace:
     match kind:
         case "hours":
-            return Pace(rng.choice((60.0, 120.0, 240.0)), 30 * MINUTE, 120.0, 120.0)
+            return Pace(rng.choice((60.0, 120.0, 240.0)), 30 * MINUTE, 120.0, 120.0, 30.0)
         case "days":
-            return Pace(rng.choice((15, 30)) * MINUTE, 6 * HOUR, 30 * MINUTE, 30 * MINUTE)
-    return Pace(rng.choice((1, 2)) * HOUR, 12 * HOUR, 2 * HOUR, 2 * HOUR)
+            return Pace(rng.choice((15, 30)) * MINUTE, 6 * HOUR, 30 * MINUTE, 30 * MINUTE, 10 * MINUTE)
+    return Pace(rng.choice((1, 2)) * HOUR, 12 * HOUR, 2 * HOUR, 2 * HOUR, HOUR)
 
 
 def draw_hubspot(rng: random.Random, *, hours: bool) -> HubSpotShape:
@@ -195,7 +199,7 @@ def calm(shape: Shape) -> Shape:
     """The same world with nothing that goes wrong, and with less to do by the clock: it comes to rest."""
     return replace(
         shape,
-        pace=Pace(2 * HOUR, 6 * HOUR, HOUR, HOUR),
+        pace=Pace(2 * HOUR, 6 * HOUR, HOUR, HOUR, HOUR),
         disturbance=Disturbance(),
         lose_every=0.0,
         model_breaks=0.0,

@@ -4,7 +4,6 @@
 and each wait lets the others take their turns.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ALL_COMPLETED, Future
 from typing import Any, Self
@@ -13,14 +12,15 @@ from tests.simulation.scheduler import Actor, Died, Scheduler
 
 
 class Threads:
-    """Stands for the module ``threading``: what waits on virtual time, and locks, which nobody waits for."""
-
-    Lock = staticmethod(threading.Lock)
+    """Stands for the module ``threading`` where the product waits by it."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
 
-    def Event(self) -> "Event":  # noqa: N802 - the name in ``threading``
+    def Lock(self) -> "Lock":  # noqa: N802 - the names in ``threading``
+        return Lock(self.scheduler)
+
+    def Event(self) -> "Event":  # noqa: N802
         return Event(self.scheduler)
 
     def Thread(self, target: Callable[..., object], args: Sequence[Any] = (), **_: Any) -> "Thread":  # noqa: N802
@@ -41,6 +41,17 @@ class Threads:
         for one in waiting:
             one.add_done_callback(lambda _: scheduler.unpark(me, token))
         scheduler.park(timeout)
+
+
+class Lock:
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._one = Semaphore(scheduler, 1)
+
+    def __enter__(self) -> None:
+        self._one.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._one.release()
 
 
 class Event:

@@ -45,14 +45,16 @@ class Accepted:
 class Send:
     """One request with a card. ``answer`` is what the product was told, None where it died before.
 
-    ``stored_at`` is when the message appeared, if it did.
+    ``first_byte_at`` is when it left, ``stored_at`` when the message appeared, if it did.
     """
 
     ticket_id: str
+    channel: str
     process: str
     began_at: float
     answer: str | None = None
     answered_at: float = FOREVER
+    first_byte_at: float = FOREVER
     stored_at: float | None = None
 
 
@@ -64,7 +66,7 @@ class Word:
     at: float
     ticket_id: str
     resend: bool
-    card_was_there: bool
+    channels_with_card: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -94,8 +96,10 @@ class Truth:
     def was_unable(self, process: str, start: float, end: float) -> bool:
         return any(since <= end and until >= start for since, until in self.unable.get(process, ()))
 
-    def cards(self, ticket_id: str) -> list[Send]:
-        return [send for send in self.sends.get(ticket_id, ()) if send.stored_at is not None]
+    def told_channels(self, ticket_id: str) -> frozenset[str]:
+        """Where a card of the ticket is by now."""
+        sends = self.sends.get(ticket_id, ())
+        return frozenset(send.channel for send in sends if send.stored_at is not None)
 
     def horizon_at(self, moment: float) -> float:
         """The highest horizon that was stored up to ``moment``."""

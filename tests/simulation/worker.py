@@ -16,10 +16,9 @@ from jobs.errors import SourceError
 from jobs.handling import Handling
 from jobs.hubspot.gateway import HubSpotGateway
 from jobs.job_runner import attempted
+from jobs.look_for_cards import LookOut
 from jobs.note_events import note_fault
-from jobs.notify.discord import DiscordWebhook
-from jobs.notify.discord_api import AT_ONCE
-from jobs.notify.pace import RateGate
+from jobs.notify.channel import Channel
 from jobs.parts import Insistence, Parts, build_desk, open_ledger, urgency_of
 from jobs.poll_tickets import poll_tickets
 from jobs.prune_records import prune_records
@@ -30,8 +29,9 @@ from models.errors import StoreError, StoreUnreachable
 from tests.simulation.clock import DAY, HOUR, MachineClock
 from tests.simulation.hubspot import WorldClient
 from tests.simulation.scheduler import Process
+from tests.simulation.seams import BOT, build_bot, build_webhook
 from tests.simulation.shape import Shape
-from tests.simulation.threads import Event, Semaphore
+from tests.simulation.threads import Event
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -86,18 +86,17 @@ class Worker:
             settings=world.settings,
             gateway=gateway,
             triager=world.model,  # type: ignore[arg-type]
-            channels=[self._build_channel()],
+            channels=[self._build_channel(name) for name in self.shape.channels],
             stopping=self.stopping,  # type: ignore[arg-type]
             now=self.clock.utc,
             insist=Insistence(self.scheduler.sleep),
         )
 
-    def _build_channel(self) -> DiscordWebhook:
-        channel = DiscordWebhook(self.world.discord.webhook_url)
-        channel._api._client = self.world.http
-        channel._api._gate = RateGate(AT_ONCE, now=self._seconds, sleep=self.scheduler.sleep)
-        channel._api._gate._slots = Semaphore(self.scheduler, AT_ONCE)  # type: ignore[assignment]
-        return channel
+    def _build_channel(self, name: str) -> Channel:
+        discord, transport = self.world.discord, self.world.transport
+        if name == BOT:
+            return build_bot(discord.api_url, self.scheduler, transport)
+        return build_webhook(discord.webhook_url, self.scheduler, transport)
 
     def _seconds(self) -> float:
         """CLOCK_BOOTTIME and time.monotonic: both run on while a process is stopped."""
@@ -109,7 +108,13 @@ class Worker:
             return
         self.world.truth.activated_at = activated_at.timestamp()
         link_of = self._parts.gateway.fetch_account().ticket_link
-        gates = ChannelGates(self._parts.channels, link_of, clock=self._seconds, most_held=self.shape.threads)
+        gates = ChannelGates(
+            self._parts.channels,
+            link_of,
+            clock=self._seconds,
+            most_held=self.shape.threads,
+            lookout=LookOut(self._parts.channels, link_of, clock=self._seconds),
+        )
         desk = replace(
             build_desk(self._parts, self.name, activated_at, gates),
             lease_clock=self._seconds,
@@ -141,6 +146,7 @@ class Worker:
         pace = self.shape.pace
         self.spawn("poll", lambda: self._every(pace.poll, "poll", self._poll))
         self.spawn("sweep", lambda: self._every(pace.sweep / 4, "sweep", self._sweep))
+        self.spawn("looks", lambda: self._every(pace.looks, "looks", lambda: self._look(gates.lookout)))
         self.spawn("nightly", lambda: self._nightly())
         self.spawn("drain", lambda: self._drain_loop(handling))
         self.spawn("handle", lambda: self._handle_loop(handling, gates))
@@ -180,6 +186,11 @@ class Worker:
             stop=self.stopping.is_set,
         )
         if swept.found or swept.reopened:
+            self._wake()
+        return None
+
+    def _look(self, lookout: LookOut) -> str | None:
+        if lookout.look_where_due():
             self._wake()
         return None
 

@@ -1,17 +1,10 @@
 """One world: built from a seed, lived through with faults, brought to rest without."""
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
-import httpx
-
-import jobs.handling
-import jobs.prune_records
 from jobs.sandbox.rate_limits import RateLimits
 from jobs.settings import Need, Settings, load_settings
-from tests.simulation.clock import DAY, HOUR, MachineClock, StandingClock, Time
+from tests.simulation.clock import DAY, HOUR, MachineClock, Time
 from tests.simulation.discord import Line, WorldDiscord, WorldTransport
 from tests.simulation.effects import Disturbance, Effects
 from tests.simulation.hubspot import Weather, WorldPortal
@@ -22,8 +15,8 @@ from tests.simulation.model import Model
 from tests.simulation.nature import Nature
 from tests.simulation.people import Operator
 from tests.simulation.scheduler import Process, Scheduler
+from tests.simulation.seams import played
 from tests.simulation.shape import Shape, calm, draw_shape
-from tests.simulation.threads import Threads
 from tests.simulation.trace import Trace
 from tests.simulation.truth import Truth
 from tests.simulation.webhooks import Webhooks
@@ -62,7 +55,6 @@ class World:
         limits = RateLimits() if self.shape.discord.rate_limits else None
         self.discord = WorldDiscord(clock=discord_clock.seconds, rate_limits=limits)
         self.transport = WorldTransport(self.discord, self.effects, self.truth, self._random("discord"))
-        self.http = httpx.Client(transport=self.transport, trust_env=False)
         self.model = Model(self.effects, self._random("model"))
         self.settings = self._load_settings()
         self.workers: list[Worker] = []
@@ -97,7 +89,11 @@ class World:
         return load_settings(given, needs=Need.LIVE, isolated=True)
 
     def run(self) -> None:
-        with self._played():
+        with (
+            played(self.scheduler, self.transport),
+            listening(self.trace, self.truth.offences),
+            self.wire.laid(),
+        ):
             begin, lead = self.time.now, LEAD * self.shape.seconds
             self.nature.plan(self.shape.tickets, begin, lead + self.shape.seconds)
             plan_mishaps(self, begin + lead, self.shape.seconds, self._random("mishaps"))
@@ -105,6 +101,7 @@ class World:
                 self.effects,
                 self.truth,
                 self.shape.people,
+                self.shape.channels,
                 self._random("people"),
                 lambda: self.is_over,
             )
@@ -181,23 +178,3 @@ class World:
             if row["lease_owner"] == worker.name or row["ticket_id"] in in_hand:
                 self.truth.doubted.setdefault(row["ticket_id"], []).append(self.time.now)
         self.scheduler.at(self.time.now + self.rng.expovariate(1 / 60), self.start_worker)
-
-    @contextmanager
-    def _played(self) -> Iterator[None]:
-        """The world's time and threads in the places of the real ones, where modules wait by themselves."""
-        threads = Threads(self.scheduler)
-        places: list[tuple[Any, str, object]] = [
-            (jobs.handling, "threading", threads),
-            (jobs.handling, "ThreadPoolExecutor", threads.pool),
-            (jobs.handling, "wait", threads.wait),
-            (jobs.prune_records, "time", StandingClock(self.time)),
-        ]
-        kept = [(module, name, getattr(module, name)) for module, name, _ in places]
-        for module, name, played in places:
-            setattr(module, name, played)
-        try:
-            with listening(self.trace, self.truth.offences), self.wire.laid():
-                yield
-        finally:
-            for module, name, real in kept:
-                setattr(module, name, real)

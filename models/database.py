@@ -26,7 +26,7 @@ from peewee import (
 from playhouse.pool import PooledPostgresqlDatabase, PooledSqliteDatabase
 
 from models.errors import StoreRefused, StoreUnreachable, StoreUnsafe
-from models.store_faults import CONNECTION_FAULTS, STORE_FAULTS, driver_error, translated
+from models.store_faults import STORE_FAULTS, driver_error, is_lost, translated
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -242,7 +242,7 @@ def connection() -> Iterator[None]:
 
 def raise_fault(error: Exception) -> NoReturn:
     """Raise the store's word for a lost connection or a file that is no database; others as they are."""
-    if isinstance(error, CONNECTION_FAULTS):
+    if is_lost(error):
         forget_idle_connections()
         raise translated(error) from None
     if "not a database" in str(error) or "malformed" in str(error):

@@ -25,6 +25,16 @@ def driver_error(error: Exception) -> Exception:
     return cast(Exception, getattr(error, "orig", error))
 
 
+def is_lost(error: Exception) -> bool:
+    """Whether the connection is gone, so that nobody knows what was committed.
+
+    What libpq itself says of a server that died has no code, and mostly no class of its own either.
+    """
+    cause = driver_error(error)
+    wordless = type(cause) is psycopg2.DatabaseError and cause.pgcode is None
+    return wordless or isinstance(error, CONNECTION_FAULTS)
+
+
 def translated(error: Exception) -> StoreRefused | StoreUnreachable:
     text = str(error)
     if any(

@@ -330,10 +330,10 @@ def test_one_millisecond_with_more_than_a_page_hides_what_is_older(
 ) -> None:
     stopped = ours().timestamp()
     discord.clock = lambda: stopped
-    known = tell(bot, 1)
+    hidden = tell(bot, 1)
     fill(discord, 120)
-    view = look(bot, known)
-    assert known.link not in view.cards
+    view = look(bot, tell(bot, 2))
+    assert (hidden.link in view.cards, view.blind) == (False, None)
     assert view.complete_since != LONG_AGO
 
 

@@ -3,7 +3,7 @@
 from tests.breakages.breakage import Breakage, Edit, broken
 
 CLAIMS, AHEAD, SENDS = "models/claims.py", "models/write_ahead.py", "models/sends.py"
-HANDLE, TELL, DISCORD = "jobs/handle_tickets.py", "jobs/tell_channel.py", "jobs/notify/discord.py"
+HANDLE, TELL, DISCORD = "jobs/handle_tickets.py", "jobs/tell_channel.py", "jobs/notify/discord_api.py"
 TEST_HANDLE, TEST_SENDS, TEST_CLAIMS = (
     "tests/store/test_handle_tickets.py",
     "tests/store/test_sends.py",
@@ -151,8 +151,8 @@ LEDGER: tuple[Breakage, ...] = (
         "rule 4",
         "a connection is used twice",
         DISCORD,
-        "max_keepalive_connections=0",
-        "max_keepalive_connections=5",
+        "open_client(0, self._headers)",
+        "open_client(5, self._headers)",
         "tests/unit/test_notify_discord.py",
         "tests/acceptance/test_discord.py",
     ),
@@ -160,8 +160,8 @@ LEDGER: tuple[Breakage, ...] = (
         "rule 6",
         "what nobody can tell is sent again by itself",
         TELL,
-        "            resend = desk.resend_unknown\n",
-        "            resend = not desk.resend_unknown\n",
+        "            resend = desk.resends(name)\n",
+        "            resend = not desk.resends(name)\n",
         TEST_HANDLE,
     ),
     broken(
@@ -186,7 +186,7 @@ LEDGER: tuple[Breakage, ...] = (
         "rule 7",
         "an unknown answer does not pause the channel",
         TELL,
-        "            desk.insist(lambda: switches.pause_after_unknown(name, key_hash, error))\n",
+        "            desk.insist(lambda: pause(name, key_hash, error))\n",
         "",
         "tests/acceptance/test_discord.py",
         "tests/store/test_channel_gates.py",

@@ -10,6 +10,8 @@ RULES = {
     "activation",
     "horizon",
     "offset paging",
+    "reconcile",
+    "restore barrier",
     "sweep's lower bound",
     "window",
 }

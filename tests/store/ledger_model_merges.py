@@ -1,0 +1,200 @@
+"""The plain model's merges: of the tickets that HubSpot made one, one is told (rule 11 and decision 9)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from models.tickets import SkipReason, Source
+from models.tickets import TicketState as T
+from tests.store.ledger_model import MAYBE_TOLD, OPEN, Ledger, Shown, Ticket, settle
+from tests.store.ledger_model_sources import event_counts, is_ours, propose, shown_by
+
+TOO_OLD = (SkipReason.BEFORE_ACTIVATION, SkipReason.BEYOND_MEMORY)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """HubSpot made ``new_id`` of ``parts``; ``event`` is when, where a webhook tells it."""
+
+    new_id: str
+    parts: tuple[str, ...] = ()
+    created: float | None = None
+    event: float | None = None
+
+
+@dataclass(frozen=True)
+class Joined:
+    survivor: str
+    merged: tuple[str, ...] = ()
+    reopened: int = 0
+
+
+def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
+    """One of the group is told, or was; every other open one is part of it."""
+    insert_missing(ledger, merge, source)
+    group = group_of(ledger, {merge.new_id, *merge.parts})
+    event = merge.event if event_counts(ledger, merge.event) else None
+    survivor = survivor_of(ledger, group, merge.new_id)
+    absorbed = sorted(one for one in group if one != survivor and ledger.tickets[one].state in OPEN)
+    overriding = find_event(ledger, group, merge.new_id, survivor, absorbed, event)
+    for one in absorbed:
+        absorb(ledger, one, survivor)
+    ticket = ledger.tickets[survivor]
+    ticket.creation_event_at = ticket.creation_event_at if overriding is None else overriding
+    opens = opens_again(ledger, survivor)
+    if opens:
+        open_again(ledger, ticket)
+    return Joined(survivor, tuple(absorbed), int(opens))
+
+
+def join_shown(ledger: Ledger, merges: Iterable[Merged], source: str) -> list[Joined]:
+    """Of what a search shows only merges with an open ticket, as they stood before."""
+    is_open = {one for one, ticket in ledger.tickets.items() if ticket.state in OPEN}
+    return [join_parts(ledger, merge, source) for merge in merges if is_open & {merge.new_id, *merge.parts}]
+
+
+def join_late_events(ledger: Ledger, ids: Iterable[str], source: str) -> list[Joined]:
+    """A part's creation event came after the merge."""
+    known = [(one, ledger.tickets[one]) for one in ids if one in ledger.tickets]
+    late = [one for one, ticket in known if ticket.state == T.MERGED and ticket.creation_event_at is not None]
+    return [join_parts(ledger, Merged(one), source) for one in late]
+
+
+def insert_missing(ledger: Ledger, merge: Merged, source: str) -> None:
+    """A part without a row becomes part of the new ticket, unless its gap says that it was told."""
+    known = group_of(ledger, {merge.new_id, *merge.parts})
+    gaps = {ledger.tickets[one].merged_into for one in known}
+    new = ledger.tickets.get(merge.new_id)
+    if new is None or new.state == T.SKIPPED:
+        propose(ledger, [Shown(merge.new_id, merge.created)], source)
+    for one in set(merge.parts) - set(known) - gaps - {merge.new_id}:
+        ledger.tickets[one] = Ticket(source, ledger.now, ledger.now)
+        absorb(ledger, one, merge.new_id)
+
+
+def group_of(ledger: Ledger, ids: Iterable[str]) -> list[str]:
+    """The rows, and all that they were merged into."""
+    group: list[str] = []
+    waiting = [one for one in ids if one in ledger.tickets]
+    while waiting:
+        one = waiting.pop()
+        into = ledger.tickets[one].merged_into
+        if one not in group:
+            group.append(one)
+            waiting += [into] if into in ledger.tickets else []
+    return group
+
+
+def survivor_of(ledger: Ledger, group: Iterable[str], new_id: str) -> str:
+    """The told one that needs least, then the lowest; else what the new ticket is part of by now."""
+    told = [one for one in group if is_told(ledger, one)]
+    return min(told, key=lambda one: (rank(ledger, one), one)) if told else root_of(ledger, new_id)
+
+
+def is_told(ledger: Ledger, ticket_id: str) -> bool:
+    """Merged is no evidence, unless the one that it is part of was forgotten."""
+    ticket, cards = ledger.tickets[ticket_id], ledger.cards_of(ticket_id).values()
+    held_by_doubt = ticket.state == T.UNCONFIRMED and not cards
+    may_be = any(card.state in MAYBE_TOLD for card in cards)
+    return may_be or ticket.state == T.NOTIFIED or held_by_doubt or leads_nowhere(ledger, ticket)
+
+
+def leads_nowhere(ledger: Ledger, ticket: Ticket) -> bool:
+    return ticket.state == T.MERGED and ticket.merged_into not in ledger.tickets
+
+
+def rank(ledger: Ledger, ticket_id: str) -> int:
+    ticket = ledger.tickets[ticket_id]
+    if ticket.state == T.MERGED:
+        return 2 if leads_nowhere(ledger, ticket) else 3
+    return int(ticket.state != T.NOTIFIED)
+
+
+def root_of(ledger: Ledger, ticket_id: str) -> str:
+    ticket = ledger.tickets[ticket_id]
+    while ticket.state == T.MERGED and ticket.merged_into in ledger.tickets:
+        ticket_id = ticket.merged_into or ""
+        ticket = ledger.tickets[ticket_id]
+    return ticket_id
+
+
+def find_event(
+    ledger: Ledger,
+    group: Iterable[str],
+    new_id: str,
+    survivor: str,
+    absorbed: Iterable[str],
+    event: float | None,
+) -> float | None:
+    """What overrides the survivor's age, which is its oldest part's: a part of it was to be told."""
+    if ledger.tickets[survivor].creation_event_at is not None or is_told(ledger, survivor):
+        return None
+    others = [ledger.tickets[one].creation_event_at for one in group if one != survivor]
+    times = [at for at in others if at is not None]
+    for one in absorbed:
+        ticket = ledger.tickets[one]
+        if ticket.creation_event_at is None and is_to_be_told(ledger, one):
+            times.append(ledger.now if ticket.ticket_created_at is None else ticket.ticket_created_at)
+    if event is not None and not was_judged(ledger, group, new_id):
+        times.append(event)
+    return max(times, default=None)
+
+
+def is_to_be_told(ledger: Ledger, ticket_id: str) -> bool:
+    created = ledger.tickets[ticket_id].ticket_created_at
+    since = max((at for at in (ledger.activated, ledger.horizon) if at is not None), default=None)
+    return bool(ledger.cards_of(ticket_id)) or created is None or since is None or created >= since
+
+
+def was_judged(ledger: Ledger, group: Iterable[str], new_id: str) -> bool:
+    """All parts were skipped for their age before."""
+    roots = {root_of(ledger, one) for one in group if one != new_id}
+    return bool(roots) and all(is_too_old(ledger.tickets[one]) and one != new_id for one in roots)
+
+
+def is_too_old(ticket: Ticket) -> bool:
+    return ticket.state == T.SKIPPED and ticket.reason in TOO_OLD
+
+
+def opens_again(ledger: Ledger, survivor: str) -> bool:
+    ticket = ledger.tickets[survivor]
+    if ticket.state == T.MERGED:
+        return not leads_nowhere(ledger, ticket)
+    return is_too_old(ticket) and ticket.creation_event_at is not None
+
+
+def open_again(ledger: Ledger, ticket: Ticket) -> None:
+    if ticket.state == T.SKIPPED:
+        ticket.provider = ticket.success = ticket.missing_since_at = None
+    ticket.state, ticket.processed_at = T.FOUND, ledger.now
+    ticket.reason = ticket.merged_into = None
+
+
+def absorb(ledger: Ledger, ticket_id: str, into: str) -> None:
+    """A verdict that a late ``sent`` may need stays."""
+    ticket = ledger.tickets[ticket_id]
+    if not any(card.state in MAYBE_TOLD for card in ledger.cards_of(ticket_id).values()):
+        ticket.provider, ticket.success = "none", None
+    ticket.merged_into, ticket.missing_since_at = into, None
+    settle(ledger, ticket, T.MERGED)
+
+
+def drain_events(ledger: Ledger, limit: int) -> dict[str, int]:
+    """The oldest ``limit`` events to the ledger; nothing before activation."""
+    if ledger.activated is None:
+        return {}
+    taken, ledger.inbox = ledger.inbox[:limit], ledger.inbox[limit:]
+    ours = [event for event in taken if is_ours(ledger, event)]
+    found, reopened, beyond, late = propose(ledger, map(shown_by, ours), Source.WEBHOOK)
+    merges = [Merged(one.ticket_id, one.parts, None, one.occurred) for one in ours if one.kind == "merge"]
+    joined = [join_parts(ledger, merge, Source.WEBHOOK) for merge in merges]
+    if late:
+        shown = dict.fromkeys(one.ticket_id for one in ours if shown_by(one).event is not None)
+        joined += join_late_events(ledger, shown, Source.WEBHOOK)
+    return {
+        "moved": len(ours),
+        "dropped": len(taken) - len(ours),
+        "found": found,
+        "reopened": reopened + sum(one.reopened for one in joined),
+        "beyond_memory": beyond,
+        "merged": sum(len(one.merged) for one in joined),
+    }

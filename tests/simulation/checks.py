@@ -41,6 +41,8 @@ def judge(world: World) -> Judgement:
 def judge_world(world: World) -> Iterator[str]:
     for row in world.outside.rows("SELECT object_id, attempts, set_aside_at FROM webhook_inbox"):
         yield f"a webhook of {row['object_id']} still waits in the inbox"
+    for row in world.outside.rows("SELECT DISTINCT ticket_id, sentence FROM sim_offences"):
+        yield f"{row['ticket_id']}: {row['sentence']}"
     if world.portal.write_attempts:
         yield f"HubSpot was written to: {world.portal.write_attempts[0]}"
     named = Counter(

@@ -10,20 +10,9 @@ from typing import Any
 
 from models.database import close_database, open_database
 from models.schema import deploy_migrations
+from tests.simulation.watch import WATCH
 
 MEMORY = Path("/dev/shm")
-#: Remember what was deleted, in the transaction that does; ``strftime`` is virtual there too.
-TRIGGERS = """
-CREATE TABLE sim_drained (ticket_id TEXT, event_type TEXT, occurred_at TEXT, at TEXT);
-CREATE TRIGGER sim_drain AFTER DELETE ON webhook_inbox BEGIN
-    INSERT INTO sim_drained VALUES (OLD.object_id, OLD.event_type, OLD.occurred_at,
-        strftime('%Y-%m-%d %H:%M:%f+00:00', 'now', '+0.000 seconds'));
-END;
-CREATE TABLE sim_forgotten (ticket_id TEXT, state TEXT, reason TEXT, at TEXT);
-CREATE TRIGGER sim_forget AFTER DELETE ON processed_tickets BEGIN
-    INSERT INTO sim_forgotten VALUES (OLD.ticket_id, OLD.state, OLD.reason,
-        strftime('%Y-%m-%d %H:%M:%f+00:00', 'now', '+0.000 seconds'));
-END"""
 
 
 class Outside:
@@ -49,7 +38,7 @@ class Ledgers:
         deploy_migrations()
         close_database()
         with sqlite3.connect(self._template) as session:
-            session.executescript(TRIGGERS)
+            session.executescript(WATCH)
         session.close()
 
     @contextmanager

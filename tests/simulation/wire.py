@@ -41,6 +41,7 @@ class Wire:
         if not on_postgres():
             wired.close_idle()  # a connection that is open already would keep the real clock
             wired.register_function(self._now, "strftime", 3)
+            wired.register_function(self._process, "sim_process", 0)
         wired.execute_sql, wired.begin, wired.commit = self._execute, self._begin, self._commit
         try:
             yield
@@ -50,6 +51,9 @@ class Wire:
     def _now(self, _: str, __: str, modifier: str) -> str:
         """SQLite's own clock, as ``models.database.clock`` asks for it."""
         return to_text(self._clock.seconds() + float(modifier.partition(" ")[0]))
+
+    def _process(self) -> str:
+        return self._effects.scheduler.current.process.name
 
     def _begin(self, *args: Any) -> None:
         self._effects.pass_point("BEGIN")

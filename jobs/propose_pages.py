@@ -69,7 +69,7 @@ def propose_pages(look: Look, search: Search, stop: Callable[[], bool] = never) 
     for page in pages_between(search, look.start, look.end):
         # A slow answer may have outlasted the lease: without it the cursor must not move, nor stand still.
         held = cursors.take_lease(look.source.value, look.owner, look.lease_seconds)
-        looked.count(page, propose_page(look, page), join_page(look, page))
+        looked.count(page, propose_page(look, page), join_page(page, look.source))
         looked.skipped, looked.completed = not held, held and not page.more
         if looked.skipped or (page.more and stop()):
             break
@@ -83,12 +83,12 @@ def propose_page(look: Look, page: FoundPage) -> Proposed:
     return proposals.propose_last(given, look.source, look.owner, look.end, look.start)
 
 
-def join_page(look: Look, page: FoundPage) -> list[Joined]:
+def join_page(page: FoundPage, source: Source) -> list[Joined]:
     """Rule 11 for what the page shows as merged; of parts that are open a crash before this loses nothing,
     since whoever reads one of them does the same.
     """
     shown = [Merge(one.ticket_id, one.aliases, one.created_at) for one in page.tickets if one.aliases]
-    return merges.join_shown(shown, look.source) if shown else []
+    return merges.join_shown(shown, source) if shown else []
 
 
 def pages_between(search: Search, start: datetime, end: datetime) -> Iterator[FoundPage]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from jobs.hubspot.gateway import FoundPage, FoundTicket, HubSpotGateway
-from jobs.propose_pages import never, pages_between, upper_bound
+from jobs.propose_pages import join_page, never, pages_between, upper_bound
 from models import cursors, reconciliation
 from models.proposals import Proposal, propose
 from models.reconciliation import KnownTicket, Reconciled, Remembered
@@ -92,8 +92,10 @@ def compare_page(
     if proposed:
         propose([Proposal(one.ticket_id, one.created_at) for one in proposed], Source.RECONCILE)
         known |= reconciliation.look_up_tickets(one.ticket_id for one in proposed)
+    if join_page(page, Source.RECONCILE):
+        known |= reconciliation.look_up_tickets(one.ticket_id for one in page.tickets)
     report.searches += 1
-    lacked = {one.ticket_id for one in lacking if not remembered.awaits(one.created_at, overlap)}
+    lacked = {one.ticket_id for one in lacking if not is_awaited(one, remembered, overlap)}
     for one in page.tickets:
         count_ticket(report, one, known.get(one.ticket_id), lacked=one.ticket_id in lacked)
         report.to_be_held += is_to_be_held(one, known.get(one.ticket_id), remembered)
@@ -101,6 +103,14 @@ def compare_page(
 
 def is_reopened(known: KnownTicket | None) -> bool:
     return known is not None and known.is_reopened_by_a_search
+
+
+def is_awaited(shown: FoundTicket, remembered: Remembered, overlap: timedelta) -> bool:
+    """Whether another source brings it yet.
+
+    What HubSpot makes of others has the oldest one's creation time, and it is the next sweep that shows it.
+    """
+    return bool(shown.aliases) or remembered.awaits(shown.created_at, overlap)
 
 
 def is_to_be_held(shown: FoundTicket, known: KnownTicket | None, remembered: Remembered) -> bool:

@@ -91,6 +91,17 @@ def comparer(ledger: Ledger, portal: Portal) -> Iterator[Comparer]:
     assert portal.properties <= {"createdate"}
 
 
+def test_a_merged_ticket_that_only_the_next_sweep_shows_is_not_missing(comparer: Comparer) -> None:
+    """HubSpot gives it the older part's creation time, where the poll has looked before."""
+    told, new = comparer.add_known(HOUR), comparer.add(HOUR)
+    became = comparer.portal.merge(told, new)
+    another = comparer.portal.merge(comparer.add(HOUR), comparer.add(HOUR))
+    report = comparer.compare()
+    assert report.counts.line == "2 in HubSpot = 0 told + 0 held + 1 open + 1 merged, 0 missing"
+    states = comparer.states()
+    assert (states[told][0], states[became][0], states[another][0]) == ("notified", "merged", "found")
+
+
 def from_filter(value: str) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(value))
 

@@ -12,6 +12,7 @@ from jobs.run_report import RunReport
 from models import cursors
 from models.barrier import read_barrier
 from models.errors import WrongPortal
+from models.merges import Merge, find_told
 from models.tickets import known_ids
 
 
@@ -23,6 +24,7 @@ def preview_run(parts: Parts, *, ledger_exists: bool) -> RunReport:
         start, end = preview_window(parts, ledger_exists=ledger_exists)
         new = unknown_tickets(found_between(parts.gateway, start, end), ledger_exists=ledger_exists)
         report.found = len(new)
+        new = leave_out_merged(report, new, ledger_exists=ledger_exists)
         new = leave_out_restored(report, new, ledger_exists=ledger_exists)
         report.note(
             f"looked at tickets created from {start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC"
@@ -54,6 +56,17 @@ def found_between(gateway: HubSpotGateway, start: datetime, end: datetime) -> li
 def unknown_tickets(found: Sequence[FoundTicket], *, ledger_exists: bool) -> list[FoundTicket]:
     known = known_ids([one.ticket_id for one in found]) if ledger_exists else set()
     return [one for one in found if one.ticket_id not in known]
+
+
+def leave_out_merged(report: RunReport, new: list[FoundTicket], *, ledger_exists: bool) -> list[FoundTicket]:
+    """What HubSpot made of tickets of which one was told is not told again (rule 11)."""
+    shown = [Merge(one.ticket_id, one.aliases) for one in new if one.aliases]
+    told = find_told(shown) if shown and ledger_exists else set()
+    if told:
+        report.note(
+            f"{len(told)} of them were merged from a ticket that was told: a run would tell none of them"
+        )
+    return [one for one in new if one.ticket_id not in told]
 
 
 def leave_out_restored(

@@ -12,7 +12,7 @@ from peewee import SQL, Case, fn
 
 from models.claims import MAYBE_TOLD, lock_rows
 from models.counts import count_settled
-from models.database import clock, rerun_on_conflict, transaction
+from models.database import clock, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery
 from models.proposals import Memory, Proposal, propose
 from models.survivors import Decision, Known, Part, decide
@@ -70,6 +70,18 @@ def join_shown(merges: Sequence[Merge], source: Source) -> list[Joined]:
     is_open = ProcessedTicket.ticket_id.in_(ids) & ProcessedTicket.state.in_(OPEN_STATES)
     found = {row.ticket_id for row in ProcessedTicket.select(ProcessedTicket.ticket_id).where(is_open)}
     return [join_parts(one, source) for one in merges if not found.isdisjoint((one.new_id, *one.parts))]
+
+
+@rerun_on_conflict
+def find_told(merges: Sequence[Merge]) -> set[str]:
+    """Those of the new tickets, none of which has a row, that a part was or may have been told for."""
+    told = set[str]()
+    for merge in merges:
+        group = parts_of(read_group({*merge.parts}, lock=False))
+        group[merge.new_id] = Part(merge.new_id, TicketState.FOUND)
+        if decide(group, merge.new_id, Known(read_clock())).survivor != merge.new_id:
+            told.add(merge.new_id)
+    return told
 
 
 @rerun_on_conflict

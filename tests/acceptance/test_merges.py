@@ -80,6 +80,18 @@ def test_a_poll_that_shows_what_a_told_ticket_became_tells_nobody_again(bench: B
     assert (stats["total"], stats["by_state"]) == (2, {"merged": 3, "notified": 2})
 
 
+def test_a_dry_run_leaves_out_what_became_of_a_told_ticket(sqlite_bench: Bench) -> None:
+    bench = sqlite_bench
+    (told,) = bench.add()
+    run(bench)
+    one, two, three = bench.add(3)
+    merge(bench, told, one)
+    merge(bench, two, three)
+    dry = bench.run("run-once", "--dry-run", "--json")
+    assert (dry.code, dry.json["found"], dry.cards) == (0, 2, 1)
+    assert any("merged from a ticket that was told" in note for note in dry.json["notes"])
+
+
 def test_a_sweep_that_shows_a_told_ticket_as_part_of_a_much_older_one_tells_nobody(
     sqlite_bench: Bench,
 ) -> None:

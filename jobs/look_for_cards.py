@@ -166,8 +166,11 @@ class LookOut:
     def _settle(self, channel: LookingChannel, place: str, doubt: Doubt, view: View) -> bool:
         link = self._link(doubt.ticket_id)
         decision = decide(doubt, view, link, channel.nonce_of(doubt.ticket_id, link))
+        if not view.cards.keys().isdisjoint(map(self._link, doubt.parts)):
+            decision = Decision.FOUND
         if decision is Decision.FOUND:
-            message_id = view.cards[link]
+            # None where it is a part's card: that has another link, and no later look would know it.
+            message_id = view.cards.get(link)
             sends.record_sent(doubt.ticket_id, channel.name, self._configured, message_id, place)
         elif decision is Decision.ABSENT:
             delay = max(0.0, backoff_seconds(doubt.attempt) - doubt.seconds)

@@ -3,12 +3,14 @@
 A card that was found is recorded by ``sends.record_sent``, as a late answer is.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
 from peewee import SQL
 
+from models.barrier import RESTORED
 from models.claims import not_told_yet
 from models.database import clock, rerun_on_conflict, to_utc, transaction
 from models.deliveries import Delivery, DeliveryState
@@ -25,7 +27,8 @@ class Doubt:
     """A held ticket's card that nobody can tell of, after its ``attempt``-th send ``seconds`` ago.
 
     ``place`` and ``nonce`` are what was written ahead, None where nothing was. ``first_at`` is the time
-    before which the card cannot have been sent.
+    before which the card cannot have been sent. Where a restore holds it, ``parts`` were merged into it: one
+    of them may have been told for it after the backup.
     """
 
     ticket_id: str
@@ -34,6 +37,7 @@ class Doubt:
     nonce: str | None
     first_at: datetime
     seconds: float
+    parts: tuple[str, ...] = ()
 
 
 @rerun_on_conflict
@@ -48,16 +52,20 @@ def find_doubts(channel: str) -> list[Doubt]:
             Delivery.first_sending_at,
             Delivery.sending_at,
             held.created_at,
+            Delivery.last_error,
             clock(),
         )
         .join(Delivery, on=(Delivery.ticket_id == held.ticket_id))
         .where(IS_HELD, Delivery.channel == channel, Delivery.state == DeliveryState.UNCONFIRMED)
     )
     rows = list(cast(Any, query.tuples()))
-    return sorted((to_doubt(*row) for row in rows), key=lambda one: (one.first_at, one.ticket_id))
+    merged = read_merged() if any(error == RESTORED for *_, error, _ in rows) else {}
+    doubts = (to_doubt(merged, *row) for row in rows)
+    return sorted(doubts, key=lambda one: (one.first_at, one.ticket_id))
 
 
 def to_doubt(
+    merged: Mapping[str, Sequence[str]],
     ticket_id: str,
     attempt: int,
     place: str | None,
@@ -65,11 +73,30 @@ def to_doubt(
     first_at: datetime | None,
     sending_at: datetime | None,
     created_at: datetime,
+    error: str | None,
     now: Any,
 ) -> Doubt:
     first = first_at or sending_at or created_at
     seconds = (cast(datetime, to_utc(now)) - (sending_at or first)).total_seconds()
-    return Doubt(ticket_id, attempt, place, nonce, first, seconds)
+    parts = tuple(parts_of(ticket_id, merged)) if error == RESTORED else ()
+    return Doubt(ticket_id, attempt, place, nonce, first, seconds, parts)
+
+
+def read_merged() -> dict[str, list[str]]:
+    """The tickets that were merged into each, of all the ledger."""
+    merged: dict[str, list[str]] = {}
+    rows = ProcessedTicket.select(ProcessedTicket.merged_into, ProcessedTicket.ticket_id)
+    into_another = ProcessedTicket.merged_into.is_null(False)
+    for into, part in cast(Any, rows.where(into_another).order_by(ProcessedTicket.ticket_id).tuples()):
+        merged.setdefault(into, []).append(part)
+    return merged
+
+
+def parts_of(ticket_id: str, merged: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What was merged into it, and into that; no ticket is merged into two, so each comes once."""
+    for part in merged.get(ticket_id, ()):
+        yield part
+        yield from parts_of(part, merged)
 
 
 @rerun_on_conflict

@@ -16,13 +16,15 @@ from jobs.run_report import RunReport
 from jobs.sandbox.discord import SimulatedDiscord
 from jobs.verdict import Priority
 from models import releases, switches
+from models.barrier import hold_restored
 from models.claims import Claim, claim, find_due
 from models.database import connection
 from models.deliveries import Delivery, DeliveryState
 from models.held import resend_ticket
 from models.looks import decide_absent, find_doubts, list_sent
+from models.merges import Merge, join_parts
 from models.sends import conclude_claim, record_sent, record_unknown
-from models.tickets import LedgerEntry, TicketState
+from models.tickets import LedgerEntry, Source, TicketState
 from models.write_ahead import begin_delivery
 from tests.store.conftest import CREATED, VERDICT, Ledger
 
@@ -134,6 +136,32 @@ def test_what_is_in_doubt_is_found_with_what_a_look_needs(world: World) -> None:
     assert 89 < doubt.seconds < 150
     assert doubt.first_at == world.ledger.delivery("2", BOT).first_sending_at
     assert find_doubts("discord") == []
+
+
+def test_a_card_of_a_part_tells_for_what_a_restore_holds(world: World) -> None:
+    """After the backup ticket 1 was told, and HubSpot merged it; the restored ledger knows neither."""
+    world.tell("9")
+    world.show("1")
+    join_parts(Merge("3", ("1", "2")), Source.SWEEP)
+    join_parts(Merge("5", ("3", "4")), Source.SWEEP)
+    hold_restored(world.ledger.claim("5"), CREATED, {BOT: world.bot.place}, ONE)
+    (doubt,) = find_doubts(BOT)
+    assert doubt.parts == ("3", "1", "2", "4")
+    assert world.lookout.look_where_due() == 1
+    assert world.state("5") == ("notified", "sent")
+    assert world.ledger.delivery("5", BOT).message_id is None
+    world.doubt("6", stored=True)
+    assert world.lookout.look_where_due() == 1, "a part's card does not blind a later look"
+
+
+def test_a_card_of_a_part_tells_nothing_of_what_no_restore_holds(world: World) -> None:
+    """It was merged because its card was certainly not there."""
+    world.tell("9")
+    world.show("1")
+    join_parts(Merge("3", ("1", "2")), Source.SWEEP)
+    world.doubt("3")
+    (doubt,) = find_doubts(BOT)
+    assert doubt.parts == ()
 
 
 def test_a_restored_delivery_counts_from_what_is_known_of_it(world: World) -> None:

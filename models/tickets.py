@@ -104,6 +104,13 @@ ProcessedTicket.add_index(
         where=SQL("state = 'unconfirmed'"),
     )
 )
+ProcessedTicket.add_index(
+    ProcessedTicket.index(
+        ProcessedTicket.merged_into,
+        name="processed_tickets_merged_into",
+        where=SQL("merged_into IS NOT NULL"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """What must hold of every ticket once a world has come to rest (design §2, §4 and §5)."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tests.simulation.clock import DAY
 from tests.simulation.ending import Ending, Row, Settled, read_endings
+from tests.simulation.groups import OF_AGE, Group, explain_cards, find_groups, judge_group
 from tests.simulation.nature import OURS
 from tests.simulation.residuals import WRONG_CONFIRM, explain_doubles
 from tests.simulation.seams import BOT
@@ -33,9 +34,27 @@ def judge(world: World) -> Judgement:
         judged.faults.append(("", f"an actor raised {type(error).__name__}: {error}"))
     for sentence in judge_world(world):
         judged.faults.append(("", sentence))
-    for ending in read_endings(world.truth, world.outside):
+    endings = read_endings(world.truth, world.outside)
+    by_id = {one.ticket.ticket_id: one for one in endings}
+    for ending in endings:
         judge_ticket(world, ending, judged)
+        if ending.cards and not may_be_told(by_id, ending):
+            judged.faults.append((ending.ticket.ticket_id, "told, and it is older than the activation"))
+    for group in find_groups(endings):
+        judge_merged(world, group, judged)
     return judged
+
+
+def judge_merged(world: World, group: Group, judged: Judgement) -> None:
+    for sentence in judge_group(group, is_ours=is_always_ours(world, group.root)):
+        judged.faults.append((group.root.ticket.ticket_id, sentence))
+    for channel in world.shape.channels:
+        for ticket_id, why in explain_cards(group, channel):
+            if why is None:
+                sentence = f"told on {channel}, as another that it had been merged with"
+                judged.faults.append((ticket_id, sentence))
+            else:
+                judged.residuals[why] += 1
 
 
 def judge_world(world: World) -> Iterator[str]:
@@ -125,6 +144,9 @@ def judge_settled(world: World, ending: Ending, settled: Settled) -> Iterator[st
             refuted = refute_reason(world, ending, settled.reason)
             if refuted is not None:
                 yield f"skipped as {settled.reason}, and {refuted}"
+        case "merged":
+            if ending.ticket.merged_into is None and not ending.ticket.parts:
+                yield "merged, and HubSpot did not merge it"
         case state:
             yield f"settled as {state} ({settled.reason})"
 
@@ -149,7 +171,9 @@ def refute_reason(world: World, ending: Ending, reason: str | None) -> str | Non
 def judge_final_skip(world: World, ending: Ending, settled: Settled) -> Iterator[str]:
     """A skipped ticket opens again by what shows it; at rest everything that is there was shown."""
     ticket = ending.ticket
-    if ending.counts and settled.reason in ("before activation", "beyond memory") and not ending.cards:
+    if ticket.merged_into is not None:
+        return  # its group is judged
+    if ending.counts and settled.reason in OF_AGE and not ending.cards:
         yield f"skipped as {settled.reason}, and a creation event overrides that"
     ours = not world.shape.pipelines or ticket.pipelines[-1][1] in OURS
     if settled.reason in ("gone", "other pipeline") and ours and not ticket.is_away:
@@ -162,7 +186,7 @@ def judge_absence(world: World, ending: Ending) -> Iterator[str]:
         yield "lost: a search showed it, and the ledger never knew it"
     elif ticket.accepted:
         yield "lost: its webhook was answered with 200, and the ledger never knew it"
-    elif ending.is_young and not ticket.away and is_always_ours(world, ending):
+    elif ending.is_young and is_always_ours(world, ending) and not (ticket.away or ticket.merged_into):
         yield "lost: no source ever showed it"
 
 
@@ -198,13 +222,19 @@ def sees(world: World) -> bool:
     return bool(known)
 
 
+def may_be_told(by_id: Mapping[str, Ending], ending: Ending) -> bool:
+    """Whether its age allows it: its own, or that of what it was made of, as a webhook may tell."""
+    parts = ending.ticket.parts
+    told_of_merge = bool(parts) and any(one.occurred_at for one in ending.ticket.offered)
+    own = ending.is_young or ending.counts or told_of_merge
+    return own or any(may_be_told(by_id, by_id[part]) for part in parts)
+
+
 def judge_cards(world: World, ending: Ending) -> Iterator[str]:
     """Nothing is told that should not be."""
     if not ending.cards:
         return
     told_at = ending.cards[0].began_at
-    if not ending.is_young and not ending.counts:
-        yield "told, and it is older than the activation"
     before = [pipeline for at, pipeline in ending.ticket.pipelines if at <= told_at]
     if world.shape.pipelines and not any(one in OURS for one in before):
         yield "told, and it was in another pipeline"

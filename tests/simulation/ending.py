@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.simulation.clock import DAY
 from tests.simulation.ledger import Outside
-from tests.simulation.truth import Send, TrueTicket, Truth, Word
+from tests.simulation.truth import FOREVER, Send, TrueTicket, Truth, Word
 
 EVENT_COUNTS = 4 * DAY
 Row = dict[str, Any]
@@ -18,6 +18,7 @@ class Settled:
 
     state: str
     reason: str | None
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class Ending:
         return [send for send in self.sends if send.stored_at is not None]
 
     @property
+    def forgotten_at(self) -> float:
+        return min((one.at for one in self.forgotten), default=FOREVER)
+
+    @property
     def is_young(self) -> bool:
         return self.ticket.created_at >= self.activated_at
 
@@ -65,7 +70,7 @@ def read_endings(truth: Truth, outside: Outside) -> list[Ending]:
             ticket,
             rows.get(one),
             deliveries.get(one, []),
-            [Settled(row["state"], row["reason"]) for row in forgotten.get(one, [])],
+            [Settled(row["state"], row["reason"], seconds(row["at"])) for row in forgotten.get(one, [])],
             [(seconds(row["occurred_at"]), seconds(row["at"])) for row in drained.get(one, [])],
             truth.sends.get(one, []),
             truth.words.get(one, []),

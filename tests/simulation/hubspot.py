@@ -47,6 +47,9 @@ class WorldPortal(SimulatedHubSpot):
         return found
 
     def change(self, ticket_id: str, **properties: str) -> None:
+        """Nothing where it was merged meanwhile."""
+        if int(ticket_id) in self.aliases:
+            return
         record = self.record(ticket_id)
         record.modified_ms = int(self.clock() * 1000)
         record.properties.update(properties)
@@ -104,7 +107,8 @@ class WorldClient:
         for one in ids:
             ticket = self._truth.tickets.get(one)
             if ticket is not None:
-                (ticket.read_at if one in found else ticket.missed_at).append(self._truth.time.now)
+                is_there = str(self._portal.resolve(int(one))) in found
+                (ticket.read_at if is_there else ticket.missed_at).append(self._truth.time.now)
 
     def batch_associations(self, to_type: str, ticket_ids: list[str]) -> Json:
         """Nobody is associated with these tickets; who the customer is changes nothing here."""

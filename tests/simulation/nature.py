@@ -27,10 +27,10 @@ class Nature:
     ) -> None:
         self._scheduler, self._portal, self._truth = scheduler, portal, truth
         self._webhooks, self._shape, self._rng = webhooks, shape, rng
-        self.ends_at = 0.0
+        self.ends_at = self._seconds = 0.0
 
     def plan(self, tickets: int, start: float, seconds: float) -> None:
-        left = tickets
+        left, self._seconds = tickets, seconds
         while left > 0:
             group = min(left, self._rng.randint(2, 40) if self._rng.random() < self._shape.burst else 1)
             left -= group
@@ -61,6 +61,9 @@ class Nature:
             self._at(now + rng.uniform(1.0, 2 * DAY), lambda: self._move(ticket))
         if rng.random() < shape.archived:
             self._at(now + rng.uniform(1.0, 2 * DAY), lambda: self._put_away(ticket))
+        if rng.random() < shape.merged:
+            seconds = min(self._seconds, rng.choice((5.0, 60.0, HOUR, 2 * DAY, 8 * DAY)))
+            self._at(now + rng.uniform(0.0, seconds), lambda: self._merge(ticket))
 
     def _back_dated(self) -> datetime:
         seconds = self._rng.choice((10 * MINUTE, 5 * HOUR, 3 * DAY, 6 * DAY, 60 * DAY))
@@ -84,12 +87,16 @@ class Nature:
             self._at(readable_at, lambda: self._portal.reads.unreadable.discard(number))
 
     def _move(self, ticket: TrueTicket) -> None:
+        if ticket.merged_into is not None:
+            return
         pipeline = self._rng.choice((*OURS, OTHERS, OTHERS))
         ticket.pipelines.append((self._scheduler.time.now, pipeline))
         self._portal.change(ticket.ticket_id, hs_pipeline=pipeline)
 
     def _put_away(self, ticket: TrueTicket) -> None:
         now = self._scheduler.time.now
+        if ticket.merged_into is not None:
+            return
         ticket.away.append((now, FOREVER))
         self._portal.record(ticket.ticket_id).archived = True
         if self._rng.random() < 0.6:
@@ -100,6 +107,28 @@ class Nature:
         ticket.away[-1] = (ticket.away[-1][0], self._scheduler.time.now)
         self._portal.record(ticket.ticket_id).archived = False
         self._portal.change(ticket.ticket_id)
+
+    def _merge(self, primary: TrueTicket) -> None:
+        """With one of about the same time, or with any: HubSpot makes a third one of the two."""
+        there = [one for one in self._truth.tickets.values() if self._is_there(one) and one is not primary]
+        if not there or not self._is_there(primary):
+            return
+        other = self._rng.choice(there if self._rng.random() < 0.3 else there[-20:])
+        now, parts = self._scheduler.time.now, (primary.ticket_id, other.ticket_id)
+        merged_id = self._portal.merge(*parts)
+        record = self._portal.record(merged_id)
+        pipeline = primary.pipelines[-1][1]
+        merged = TrueTicket(merged_id, record.created_ms / 1000, now, now, [(now, pipeline)], parts=parts)
+        self._truth.tickets[merged_id] = merged
+        for part in (primary, other):
+            part.merged_into, part.merged_at = merged_id, now
+        self._hide_for_a_while(merged)
+        self._webhooks.tell_merge(merged, parts)
+
+    def _is_there(self, ticket: TrueTicket) -> bool:
+        number = int(ticket.ticket_id)
+        readable = not ticket.is_away and number not in self._portal.reads.unreadable
+        return readable and ticket.merged_into is None
 
     def _edit_in_bulk(self) -> None:
         known = sorted(self._truth.tickets)

@@ -32,6 +32,7 @@ class HubSpotShape:
     back_dated: float
     moved: float
     archived: float
+    merged: float
     bulk_edits: int
     burst: float
     tie: float
@@ -158,6 +159,7 @@ def draw_hubspot(rng: random.Random, *, hours: bool) -> HubSpotShape:
         back_dated=rng.choice((0.0, 0.0, 0.1)),
         moved=rng.choice((0.0, 0.1)),
         archived=rng.choice((0.0, 0.0, 0.1)),
+        merged=rng.choice((0.0, 0.0, 0.05, 0.3)),
         bulk_edits=rng.choice((0, 0, 2)),
         burst=rng.choice((0.05, 0.3)),
         tie=rng.choice((0.0, 0.3)),

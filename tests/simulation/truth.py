@@ -21,6 +21,9 @@ class TrueTicket:
     sure_from: float
     pipelines: list[tuple[float, str]]
     away: list[tuple[float, float]] = field(default_factory=list)
+    parts: tuple[str, ...] = ()
+    merged_into: str | None = None
+    merged_at: float = FOREVER
     first_shown_at: float = FOREVER
     offered: list["Accepted"] = field(default_factory=list)
     accepted: list["Accepted"] = field(default_factory=list)

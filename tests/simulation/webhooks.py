@@ -13,7 +13,7 @@ from models.inbox import store_events
 from tests.simulation.clock import DAY, HOUR, MachineClock
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.shape import WebhookShape
-from tests.simulation.truth import Accepted, TrueTicket
+from tests.simulation.truth import FOREVER, Accepted, TrueTicket
 from tests.simulation.worker import Worker
 
 TRIES, ANSWER_SECONDS = 10, 5.0
@@ -22,22 +22,40 @@ WORKFLOW_LATEST = 3 * DAY
 
 @dataclass(slots=True)
 class Call:
-    """One webhook on its way; ``occurred_at`` is 0 for a workflow's, which tells no time."""
+    """One webhook on its way; ``occurred_at`` is 0 for a workflow's, which tells no time.
+
+    ``parts`` are the two tickets that a merge made ``ticket`` of.
+    """
 
     ticket: TrueTicket
     event_id: int
     occurred_at: float
+    parts: tuple[str, ...] = ()
+    ends_at: float = FOREVER
     tries: int = 0
     answered: bool = field(default=False)
 
     @property
     def body(self) -> bytes:
+        if self.parts:
+            return json.dumps([self._merge]).encode()
         if self.occurred_at:
             event = creation_event(self.ticket.ticket_id, self.event_id, int(self.occurred_at * 1000))
             return json.dumps([event]).encode()
         return json.dumps(
             {"hs_object_id": int(self.ticket.ticket_id), "portalId": SANDBOX_PORTAL_ID}
         ).encode()
+
+    @property
+    def _merge(self) -> dict[str, object]:
+        event = creation_event(self.ticket.ticket_id, self.event_id, int(self.occurred_at * 1000))
+        primary, other = map(int, self.parts)
+        return event | {
+            "subscriptionType": "ticket.merge",
+            "primaryObjectId": primary,
+            "mergedObjectIds": [other],
+            "newObjectId": int(self.ticket.ticket_id),
+        }
 
 
 class Webhooks:
@@ -63,10 +81,23 @@ class Webhooks:
             late = rng.uniform(0, shape.latest) if rng.random() < shape.late else rng.uniform(0.3, 5.0)
             self._plan(Call(ticket, self._event_ids, self._clock.seconds()), late)
         if rng.random() < shape.workflow:
-            self._plan(Call(ticket, 0, 0.0), rng.uniform(1.0, WORKFLOW_LATEST))
+            ends_at = self._scheduler.time.now + WORKFLOW_LATEST
+            self._plan(Call(ticket, 0, 0.0, ends_at=ends_at), rng.uniform(1.0, WORKFLOW_LATEST))
+
+    def tell_merge(self, ticket: TrueTicket, parts: tuple[str, str]) -> None:
+        """HubSpot may tell that a ticket was created, too."""
+        if self._rng.random() < 0.5:
+            self.tell_creation(ticket)
+        if self._rng.random() < self._shape.sent:
+            late = self._rng.random() < self._shape.late
+            seconds = self._rng.uniform(0, self._shape.latest) if late else self._rng.uniform(0.3, 5.0)
+            self._event_ids += 1
+            self._plan(Call(ticket, self._event_ids, self._clock.seconds(), parts), seconds)
 
     def _plan(self, call: Call, seconds: float) -> None:
         moment = self._scheduler.time.now + seconds
+        if moment > call.ends_at:
+            return
         self.ends_at = max(self.ends_at, moment)
         self._scheduler.at(moment, lambda: self._try(call))
 
@@ -82,14 +113,15 @@ class Webhooks:
         """The receiver's own steps: parse, commit, answer."""
         received = parse_body(call.body, str(SANDBOX_PORTAL_ID) if receiver.is_open else None)
         ticket, now = call.ticket, self._scheduler.time.now
-        ticket.offered.append(Accepted(now, call.occurred_at > 0, call.occurred_at))
+        is_creation = call.occurred_at > 0 and not call.parts
+        ticket.offered.append(Accepted(now, is_creation, call.occurred_at))
         try:
             store_events(received.events)
         except StoreError:
             return
         receiver.drain_due.set()
         call.answered = True
-        ticket.accepted.append(Accepted(self._scheduler.time.now, call.occurred_at > 0, call.occurred_at))
+        ticket.accepted.append(Accepted(self._scheduler.time.now, is_creation, call.occurred_at))
 
     def _judge(self, call: Call) -> None:
         """No answer in time is tried again; one that was heard may be repeated all the same."""

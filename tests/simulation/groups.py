@@ -1,0 +1,95 @@
+"""Tickets that HubSpot made one: of such a group one is to be told (rule 11)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tests.simulation.ending import Ending
+from tests.simulation.truth import FOREVER, Send
+
+#: A ticket is told by what was read of it at most so long before: a read that is kept, and a claim's lease.
+READ_BEFORE = 600.0
+BOTH_TOLD = "two tickets told before anything showed that HubSpot had merged them"
+FORGOTTEN = "a merge of tickets that were told and forgotten"
+OF_AGE = ("before activation", "beyond memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All that lives on in ``root``, itself included."""
+
+    root: Ending
+    members: Mapping[str, Ending]
+
+    def cards_on(self, channel: str) -> list[Send]:
+        cards = [card for one in self.members.values() for card in one.cards_on(channel)]
+        return sorted(cards, key=lambda card: card.began_at)
+
+    def merged_at(self, one: str, other: str) -> float:
+        """When the two became one: the latest of the merges on their ways to where these meet."""
+        ways = [self._way(one), self._way(other)]
+        meeting = next(step for step in ways[0] if step in ways[1])
+        return max((at for way in ways for step, at in way.items() if self._is_before(way, step, meeting)))
+
+    def _way(self, ticket_id: str) -> dict[str, float]:
+        """The tickets on the way to the root, each with the time at which it was merged into the next."""
+        way: dict[str, float] = {}
+        while ticket_id in self.members:
+            ticket = self.members[ticket_id].ticket
+            way[ticket_id] = ticket.merged_at
+            if ticket.merged_into is None:
+                break
+            ticket_id = ticket.merged_into
+        return way
+
+    def _is_before(self, way: dict[str, float], step: str, meeting: str) -> bool:
+        order = list(way)
+        return order.index(step) < order.index(meeting)
+
+
+def find_groups(endings: list[Ending]) -> list[Group]:
+    """The groups of more than one."""
+    by_id = {one.ticket.ticket_id: one for one in endings}
+
+    def root_of(one: Ending) -> str:
+        while one.ticket.merged_into is not None:
+            one = by_id[one.ticket.merged_into]
+        return one.ticket.ticket_id
+
+    members: dict[str, dict[str, Ending]] = {}
+    for one in endings:
+        members.setdefault(root_of(one), {})[one.ticket.ticket_id] = one
+    return [Group(by_id[root], found) for root, found in members.items() if len(found) > 1]
+
+
+def explain_cards(group: Group, channel: str) -> Iterator[tuple[str, str | None]]:
+    """For each card of another ticket than an earlier one's: its ticket, and the residual or None."""
+    told: list[Send] = []
+    for card in group.cards_on(channel):
+        others = [one for one in told if one.ticket_id != card.ticket_id]
+        if others and card.ticket_id not in {one.ticket_id for one in told}:
+            yield card.ticket_id, explain(group, channel, card, others)
+        told.append(card)
+
+
+def explain(group: Group, channel: str, card: Send, others: list[Send]) -> str | None:
+    first = min(send.began_at for send in group.members[card.ticket_id].sends_on(channel))
+    apart = [group.merged_at(card.ticket_id, one.ticket_id) > first - READ_BEFORE for one in others]
+    if all(apart):
+        return BOTH_TOLD
+    known = [one for one, was_apart in zip(others, apart, strict=True) if not was_apart]
+    forgotten = all(group.members[one.ticket_id].forgotten_at < card.began_at for one in known)
+    return FORGOTTEN if forgotten else None
+
+
+def judge_group(group: Group, *, is_ours: bool) -> Iterator[str]:
+    """A part that was to be told keeps the ticket that it became from being skipped for its age."""
+    row = group.root.row
+    if row is None or row["state"] != "skipped" or row["reason"] not in OF_AGE or not is_ours:
+        return
+    if any(one.cards or one.forgotten for one in group.members.values()):
+        return
+    for one in group.members.values():
+        was_found = one.row is not None and one.row["ticket_created_at"] is not None
+        shown = one.ticket.first_shown_at < one.ticket.merged_at < FOREVER
+        if one.is_young and was_found and shown:
+            yield f"skipped as {row['reason']}, and its part {one.ticket.ticket_id} was to be told"

@@ -24,7 +24,7 @@ from tests.kills.victims import Moments, Victim
 from tests.kills.world import Interrupt, ease, trouble
 
 #: The last tickets wait for the lease of a send; a machine under load is slow.
-CALM_SECONDS = 300.0
+CALM_SECONDS = 150.0
 BLOWS_AN_INTERRUPT = 12
 
 
@@ -71,19 +71,23 @@ class Scene:
         self.bench, self.settlements = bench, Settlements(has_person=self.has_person)
         strikes = draw_strikes(plan.kills, plan.alone, plan.shares, random.Random(dice.random()))
         self.torment = Torment(strikes, plan.on_strike)
-        self.victims = []
-        for at in range(plan.workers):
-            moments = Moments(bench, random.Random(dice.random()), plan.cards_away)
-            self.victims.append(Victim(bench, f"worker {at}", self.torment, self.settlements, moments))
         self.arrivals = Arrivals(
             bench.hubspot,
             random.Random(dice.random()),
             lambda: [running.subscription for running in self.running],
             lambda: self.settlements.open_count,
         )
+        self.victims = [
+            Victim(bench, f"worker {at}", self.torment, self.settlements, self._moments(plan))
+            for at in range(1, plan.workers + 1)
+        ]
         self.person = Person(
             bench.discord, lambda: stopped_lately([one.stopped_until for one in self.victims])
         )
+
+    def _moments(self, plan: Plan) -> Moments:
+        dice = random.Random(self.dice.random())
+        return Moments(self.bench, dice, plan.cards_away, accepted=lambda: self.arrivals.accepted)
 
     @property
     def running(self) -> list[Running]:

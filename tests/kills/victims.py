@@ -4,6 +4,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.acceptance.conftest import Bench
@@ -13,19 +14,24 @@ from tests.kills.settlements import Settlements
 
 READY_SECONDS = 30.0
 #: A paused channel takes no card to wait for.
-CARDS_SECONDS = 6.0
-AFTER_CARD_SECONDS = 0.06
+EVENT_SECONDS = 6.0
+AFTER_CARD_SECONDS, AFTER_WEBHOOK_SECONDS = 0.06, 0.01
+WEBHOOK_SHARE = 0.2
 #: So many blows come at any time instead, the start of a worker included.
 ANY_TIME_SHARE, ANY_TIME_SECONDS = 0.15, 3.0
 
 
 @dataclass(frozen=True)
 class Moments:
-    """When to strike, by ``dice``: mostly at one of the next ``cards_away`` cards, or a little after it."""
+    """When to strike, by ``dice``: mostly at one of the next ``cards_away`` cards, or a little after it.
+
+    ``accepted`` counts the webhooks that were answered with 200: what follows such an answer is lost easily.
+    """
 
     bench: Bench
     dice: random.Random
     cards_away: int
+    accepted: Callable[[], int]
 
     def wait(self, running: Running) -> None:
         """Until the next moment, or until the worker has ended."""
@@ -35,11 +41,12 @@ class Moments:
         until = time.monotonic() + READY_SECONDS
         while not has_ended(running) and not running.is_ready() and time.monotonic() < until:
             time.sleep(0.1)
-        aim = self._cards() + self.dice.randint(1, self.cards_away)
-        until = time.monotonic() + CARDS_SECONDS
-        while self._cards() < aim and time.monotonic() < until:
-            time.sleep(0.005)
-        time.sleep(self.dice.uniform(0, AFTER_CARD_SECONDS))
+        at_webhook = self.dice.random() < WEBHOOK_SHARE
+        if at_webhook:
+            wait_for_more(self.accepted, 1)
+        else:
+            wait_for_more(self._cards, self.dice.randint(1, self.cards_away))
+        time.sleep(self.dice.uniform(0, AFTER_WEBHOOK_SECONDS if at_webhook else AFTER_CARD_SECONDS))
 
     def stop_seconds(self, blow: Blow) -> float:
         env = self.bench.env
@@ -117,6 +124,12 @@ class Victim:
         time.sleep(self._moments.stop_seconds(strike.blow))
         running.process.send_signal(signal.SIGCONT)
         self.stopped_until = time.monotonic()
+
+
+def wait_for_more(counted: Callable[[], int], number: int) -> None:
+    aim, until = counted() + number, time.monotonic() + EVENT_SECONDS
+    while counted() < aim and time.monotonic() < until:
+        time.sleep(0.002)
 
 
 def has_ended(running: Running) -> bool:

@@ -5,7 +5,7 @@ Lock order everywhere: the ticket, then its deliveries, then the counts.
 
 from collections.abc import Mapping, Sequence
 
-from peewee import Expression
+from peewee import Expression, fn
 
 from models.claims import Claim, is_mine, lock_rows, not_told_yet
 from models.counts import count_settled, count_settled_sql
@@ -28,6 +28,7 @@ WITH locked AS (
     RETURNING {d.ticket_id}
 ), settled AS (
     UPDATE {t} SET {t.state} = '{TicketState.NOTIFIED}', {t.processed_at} = clock_timestamp(),
+        {t.provider} = coalesce({t.provider}, 'none'),
         {t.lease_owner} = NULL, {t.lease_expires_at} = NULL, {t.next_attempt_at} = NULL,
         {t.last_error} = NULL, {t.reason} = NULL, {t.updated_at} = clock_timestamp()
     WHERE {t.ticket_id} = (SELECT {d.ticket_id} FROM told)
@@ -206,8 +207,10 @@ def all_told(ticket_id: str, configured: Sequence[str]) -> bool:
 
 
 def settle_notified(ticket_id: str) -> None:
+    """By the verdict that was written ahead; a card that arrived after all may have none left (design §3)."""
     ProcessedTicket.update(
         state=TicketState.NOTIFIED,
+        provider=fn.COALESCE(ProcessedTicket.provider, "none"),
         processed_at=clock(),
         lease_owner=None,
         lease_expires_at=None,

@@ -12,7 +12,7 @@ from models.deliveries import DeliveryState as D
 from models.tickets import TicketState as T
 from tests.store import ledger_mirror as mirror
 from tests.store.ledger_mirror import Rows
-from tests.store.ledger_model import Lease, Ledger, mine
+from tests.store.ledger_model import SETTLED, Lease, Ledger, mine
 from tests.store.ledger_model_sends import written_attempt
 from tests.store.ledger_moves import DELIVERY_MOVES, TICKET_MOVES
 
@@ -80,6 +80,7 @@ class ComparedLedger(RuleBasedStateMachine):
             assert (row["lease_owner"] is not None) == (row["state"] == T.CLAIMED), (
                 f"{one} has a lease: {row}"
             )
+            assert row["state"] not in SETTLED or row["provider"], f"{one} was settled by nobody: {row}"
             assert row["attempts"] >= self.tickets.get(one, row)["attempts"]
         for key, card in cards.items():
             assert key[0] in tickets, f"{key} has no ticket"

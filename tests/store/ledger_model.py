@@ -214,11 +214,11 @@ def settle_skipped(ledger: Ledger, ticket: Ticket, reason: str) -> None:
 
 
 def settle_notified(ledger: Ledger, ticket: Ticket) -> None:
-    ticket.reason = None
+    ticket.reason, ticket.provider = None, ticket.provider or "none"
     settle(ledger, ticket, T.NOTIFIED)
 
 
 def settle(ledger: Ledger, ticket: Ticket, state: str) -> None:
     ticket.state, ticket.processed_at = state, ledger.now
     ticket.lease_owner = ticket.lease_expires_at = None
-    ledger.counts[ticket.source, ticket.provider or "none", ticket.priority or "", state] += 1
+    ledger.counts[ticket.source, ticket.provider or "", ticket.priority or "", state] += 1

@@ -157,6 +157,15 @@ def test_abandoning_never_touches_a_later_claims_send(ledger: Ledger, expire: Ex
     assert ledger.delivery("1").state == DeliveryState.SENDING
 
 
+def test_a_card_that_arrived_after_its_verdict_was_given_up_settles_by_nobodys(ledger: Ledger) -> None:
+    taken = ledger.sending("1")
+    record_not_sent("1", "console", 1, "connect", 30)
+    conclude_claim(taken, ONE, 30, "connect")
+    assert ledger.ticket("1").provider is None
+    assert record_sent("1", "console", ONE, "m1", None) is TicketState.NOTIFIED
+    assert (ledger.ticket("1").provider, ledger.ticket("1").success) == ("none", None)
+
+
 def test_two_channels_settle_together(ledger: Ledger) -> None:
     taken = ledger.sending("1")
     ledger.begin(taken, "discord")

@@ -11,7 +11,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from models.database import connection, database, on_postgres
 from tests.store.ledger_machine import KNOWN, SEEN
 from tests.store.ledger_rules import LedgerMachine
-from tests.store.ledger_stories import tell_stories
+from tests.store.ledger_stories import STORIES, begun
+from tests.store.ledger_stories_held import HELD_STORIES
 
 GIVEN = int(os.environ.get("LEDGER_EXAMPLES", "0"))
 SETTINGS = settings(
@@ -29,7 +30,8 @@ def test_the_ledger_does_what_its_plain_model_does(store_url: str) -> None:
     SEEN.clear()
     with connection():
         spare_the_disk()
-        tell_stories()
+        for story in (*STORIES, *HELD_STORIES):
+            story(begun())
         run_state_machine_as_test(LedgerMachine, settings=SETTINGS)
     assert set(SEEN) == KNOWN, "in the table of moves and never seen"
 

@@ -1,0 +1,107 @@
+"""Stories of what is held, looked for, restored or merged, which are rare by chance."""
+
+from models.tickets import SkipReason, Source
+from tests.store.ledger_model import DAY
+from tests.store.ledger_rules import LedgerMachine
+from tests.store.ledger_stories import BOTH, Story, answer, finish, send
+from tests.store.ledger_world import CREATED, Sight
+
+
+def held_and_confirmed(machine: LedgerMachine) -> None:
+    hold_three(machine)
+    for _ in range(3):
+        machine.decide(0, again=False)
+
+
+def held_and_sent_again(machine: LedgerMachine) -> None:
+    hold_three(machine)
+    for _ in range(3):
+        machine.decide(0, again=True)
+    answer(machine, 0, "sent")
+    machine.keep_house("one", "end", ["9"], 60.0)
+
+
+def held_until_the_answer_came(machine: LedgerMachine) -> None:
+    for which, told in enumerate(["sent", "not sent"]):
+        send(machine, which, "unknown")
+        finish(machine, which, "conclude")
+        answer(machine, 0, told)
+
+
+def sent_again_by_policy(machine: LedgerMachine) -> None:
+    """Once."""
+    machine.resends = True
+    send(machine, 0, "unknown")
+    finish(machine, 0, "conclude")
+    machine.claim(list(CREATED), "two", 60.0)
+    send(machine, 0, "unknown")
+    finish(machine, 0, "conclude")
+
+
+def looked_for(machine: LedgerMachine) -> None:
+    for which in range(2):
+        send(machine, which, "unknown")
+        finish(machine, which, "conclude")
+    machine.look_in_channel("console", found=False, delay=0.0)
+    machine.claim(list(CREATED), "two", 60.0)
+    send(machine, 0, "unknown")
+    finish(machine, 0, "conclude")
+    machine.look_in_channel("console", found=True, delay=0.0)
+
+
+def restored(machine: LedgerMachine) -> None:
+    """Held whether a send was begun or not; due again where another channel may be told."""
+    machine.restore(0.0)
+    send(machine, 0, "not sent")
+    for which in range(2):
+        finish(machine, which, "hold", delay=60.0)
+    machine.configure(BOTH, 0, [], lost=False)
+    finish(machine, 2, "hold", delay=60.0)
+    finish(machine, 3, "hold")
+    machine.configure(BOTH, 0, None, lost=True)
+
+
+def merged(machine: LedgerMachine) -> None:
+    """While it was worked on or waited, and forgotten after what it is part of was told; then again."""
+    finish(machine, 2, "release", delay=60.0)
+    merge(machine, "9")
+    send(machine, 0, "sent")
+    machine.night(9 * DAY + 90, [], 7, 0.0, 100)
+    assert not machine.tickets
+    machine.propose([Sight("20", dated=False, event=None)], Source.SWEEP)
+    merge(machine, "9")
+
+
+def merged_into_one_too_old(machine: LedgerMachine) -> None:
+    finish(machine, 0, "skip", SkipReason.BEFORE_ACTIVATION)
+    merge(machine, "9")
+
+
+def merged_and_sent_after_all(machine: LedgerMachine) -> None:
+    send(machine, 1, "not sent")
+    merge(machine, "10")
+    answer(machine, 0, "sent")
+    merge(machine, "10")
+
+
+def merge(machine: LedgerMachine, new_id: str) -> None:
+    machine.merge(new_id, few=False, dated=False, event=None, source=Source.SWEEP)
+
+
+def hold_three(machine: LedgerMachine) -> None:
+    for which, outcome in enumerate(["crash", "unknown", "refused"]):
+        send(machine, which, outcome)
+        finish(machine, which, "conclude")
+
+
+HELD_STORIES: list[Story] = [
+    held_and_confirmed,
+    held_and_sent_again,
+    held_until_the_answer_came,
+    sent_again_by_policy,
+    looked_for,
+    restored,
+    merged,
+    merged_into_one_too_old,
+    merged_and_sent_after_all,
+]

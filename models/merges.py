@@ -136,9 +136,15 @@ def parts_of(rows: dict[str, ProcessedTicket]) -> dict[str, Part]:
             row.reason,
             row.ticket_created_at,
             row.creation_event_at,
+            came_back(row, rows.values()),
         )
         for one, row in rows.items()
     }
+
+
+def came_back(row: ProcessedTicket, others: Iterable[ProcessedTicket]) -> bool:
+    into_it = (one for one in others if one.merged_into == row.ticket_id)
+    return any(one.processed_at < row.created_at for one in into_it)
 
 
 def carry_out(decision: Decision, survivor: ProcessedTicket) -> None:

@@ -10,7 +10,10 @@ from models.tickets import OPEN_STATES, REOPENED_BY_A_CREATION, TicketState
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One ticket of the group: its row, and the states of its deliveries."""
+    """One ticket of the group: its row, and the states of its deliveries.
+
+    ``came_back``: others were merged into it before its row was made, so it had one that was forgotten.
+    """
 
     ticket_id: str
     state: TicketState
@@ -19,6 +22,7 @@ class Part:
     reason: str | None = None
     created_at: datetime | None = None
     creation_event_at: datetime | None = None
+    came_back: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -82,7 +86,7 @@ def choose_survivor(group: Group, new_id: str) -> Part:
 
 def is_told(group: Group, part: Part) -> bool:
     """Merged alone is no evidence: what it was merged into is in the group too, or is forgotten."""
-    if any(state in MAYBE_TOLD for state in part.deliveries):
+    if part.came_back or any(state in MAYBE_TOLD for state in part.deliveries):
         return True
     match part.state:
         case TicketState.NOTIFIED:

@@ -368,6 +368,16 @@ def test_a_forgotten_part_that_is_shown_again_is_beyond_memory(week: Ledger) -> 
     assert states("0", "3") == ["skipped", "notified"]
 
 
+def test_a_forgotten_told_ticket_that_a_webhook_brings_back_is_not_told_for_its_new_tickets_event(
+    week: Ledger,
+) -> None:
+    """Its new row fills the gap by which the others know that it was told."""
+    lay_untold("3", 20, 5, state=TicketState.MERGED, merged_into="1", creation_event_at=ago(5))
+    propose([Proposal("1")], Source.WEBHOOK)
+    assert join(Merge("3", ("1", "2"), ago(20))) == Joined("1")
+    assert week.ticket("1").creation_event_at is None, "so its age decides, and it is beyond memory"
+
+
 def test_late_outcomes_of_a_merged_part_are_recorded(week: Ledger) -> None:
     week.sending("1")
     week.sending("2", "two")

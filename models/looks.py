@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from peewee import SQL
 
-from models.barrier import RESTORED
+from models.barrier import RESTORED, read_barrier
 from models.claims import not_told_yet
 from models.database import clock, rerun_on_conflict, to_utc, transaction
 from models.deliveries import Delivery, DeliveryState
@@ -27,8 +27,8 @@ class Doubt:
     """A held ticket's card that nobody can tell of, after its ``attempt``-th send ``seconds`` ago.
 
     ``place`` and ``nonce`` are what was written ahead, None where nothing was. ``first_at`` is the time
-    before which the card cannot have been sent. Where a restore holds it, ``parts`` were merged into it: one
-    of them may have been told for it after the backup.
+    before which the card cannot have been sent. Where a restore holds it, or found it in doubt, ``parts``
+    were merged into it: one of them may have been told for it after the backup.
     """
 
     ticket_id: str
@@ -59,8 +59,10 @@ def find_doubts(channel: str) -> list[Doubt]:
         .where(IS_HELD, Delivery.channel == channel, Delivery.state == DeliveryState.UNCONFIRMED)
     )
     rows = list(cast(Any, query.tuples()))
-    merged = read_merged() if any(error == RESTORED for *_, error, _ in rows) else {}
-    doubts = (to_doubt(merged, *row) for row in rows)
+    restored_at = read_barrier()
+    of_a_backup = [is_of_a_backup(restored_at, sending_at, error) for *_, sending_at, _, error, _ in rows]
+    merged = read_merged() if any(of_a_backup) else {}
+    doubts = (to_doubt(merged if is_old else {}, *row) for is_old, row in zip(of_a_backup, rows, strict=True))
     return sorted(doubts, key=lambda one: (one.first_at, one.ticket_id))
 
 
@@ -73,13 +75,18 @@ def to_doubt(
     first_at: datetime | None,
     sending_at: datetime | None,
     created_at: datetime,
-    error: str | None,
+    _: str | None,
     now: Any,
 ) -> Doubt:
     first = first_at or sending_at or created_at
     seconds = (cast(datetime, to_utc(now)) - (sending_at or first)).total_seconds()
-    parts = tuple(parts_of(ticket_id, merged)) if error == RESTORED else ()
-    return Doubt(ticket_id, attempt, place, nonce, first, seconds, parts)
+    return Doubt(ticket_id, attempt, place, nonce, first, seconds, tuple(parts_of(ticket_id, merged)))
+
+
+def is_of_a_backup(restored_at: datetime | None, sending_at: datetime | None, error: str | None) -> bool:
+    """Whether the ledger cannot know what became of the card later: a restore lies between."""
+    was_restored = restored_at is not None and sending_at is not None and sending_at < restored_at
+    return was_restored or error == RESTORED
 
 
 def read_merged() -> dict[str, list[str]]:

@@ -16,8 +16,9 @@ from jobs.run_report import RunReport
 from jobs.sandbox.discord import SimulatedDiscord
 from jobs.verdict import Priority
 from models import releases, switches
-from models.barrier import hold_restored
+from models.barrier import hold_restored, raise_barrier
 from models.claims import Claim, claim, find_due
+from models.cursors import activate
 from models.database import connection
 from models.deliveries import Delivery, DeliveryState
 from models.held import resend_ticket
@@ -162,6 +163,20 @@ def test_a_card_of_a_part_tells_nothing_of_what_no_restore_holds(world: World) -
     world.doubt("3")
     (doubt,) = find_doubts(BOT)
     assert doubt.parts == ()
+
+
+def test_a_card_of_a_part_tells_for_what_was_in_doubt_already_as_the_backup_was_made(world: World) -> None:
+    """It was not sent after all, was merged, and the new ticket was told instead of it."""
+    world.tell("9")
+    world.show("3")
+    world.doubt("1")
+    activate(datetime.now(UTC), CREATED, timedelta(0))
+    raise_barrier()
+    assert join_parts(Merge("3", ("1", "2")), Source.POLL).survivor == "1"
+    (doubt,) = find_doubts(BOT)
+    assert doubt.parts == ("3", "2")
+    assert world.lookout.look_where_due() == 1
+    assert world.state("1") == ("notified", "sent")
 
 
 def test_a_restored_delivery_counts_from_what_is_known_of_it(world: World) -> None:

@@ -51,7 +51,7 @@ def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
 
     Raises StoreError where the ledger cannot be asked or told any more.
     """
-    settle_crashed_sends(desk, taken)
+    record_crashed_sends(desk, taken)
     untold = untold_channels(desk, taken)
     if not untold:
         return concluded(desk, taken, "crashed")
@@ -71,7 +71,7 @@ def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
     return tell_all(desk, taken, ticket, untold)
 
 
-def settle_crashed_sends(desk: Desk, taken: Claim) -> None:
+def record_crashed_sends(desk: Desk, taken: Claim) -> None:
     """A delivery still ``sending`` belongs to a worker that died or lost its lease: in doubt from now on.
 
     Where the channel can look, the next look for held cards decides it (rule 5), else a person (rule 6).

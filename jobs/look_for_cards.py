@@ -154,7 +154,7 @@ class LookOut:
             self._blind[channel.name][place] = view
             extra = {"channel": channel.name, "reason": view.blind, "cards": len(doubts)}
             log.warning("a look cannot see", extra=extra)
-        return sum(self._settle(channel, place, one, view) for one in doubts)
+        return sum(self._carry_out(channel, place, one, view) for one in doubts)
 
     def _known_cards(self, channel: LookingChannel, place: str) -> list[KnownCard]:
         sent = looks.list_sent(channel.name, place, KNOWN_CARDS)
@@ -163,7 +163,7 @@ class LookOut:
     def _link(self, ticket_id: str) -> str:
         return safe_link(self._link_of(ticket_id))
 
-    def _settle(self, channel: LookingChannel, place: str, doubt: Doubt, view: View) -> bool:
+    def _carry_out(self, channel: LookingChannel, place: str, doubt: Doubt, view: View) -> bool:
         link = self._link(doubt.ticket_id)
         decision = decide(doubt, view, link, channel.nonce_of(doubt.ticket_id, link))
         if not view.cards.keys().isdisjoint(map(self._link, doubt.parts)):

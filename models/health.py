@@ -17,14 +17,13 @@ from models.drain import is_set_aside
 from models.inbox import WebhookEvent
 from models.job_runs import GOOD_RESULT, RECONCILED, JobRun
 from models.retention import NEVER, HeldBack, find_bounds
-from models.tickets import OPEN_STATES, ProcessedTicket, Source, TicketState
+from models.tickets import IS_HELD, OPEN_STATES, ProcessedTicket, Source, TicketState
 
 P95 = 95
 LARGEST_SAMPLE = 5_000
 # Literals, since SQLite cannot see behind a parameter that a partial index will do.
 OPEN = ", ".join(f"'{state}'" for state in OPEN_STATES)
 IS_OPEN = SQL(f"state IN ({OPEN})")
-IS_HELD = SQL(f"state = '{TicketState.UNCONFIRMED}'")
 
 
 @dataclass(frozen=True, slots=True)

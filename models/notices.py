@@ -11,7 +11,7 @@ from models.barrier import RESTORED
 from models.claims import lock_rows
 from models.database import clock, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
-from models.tickets import ProcessedTicket, TicketState
+from models.tickets import IS_HELD, ProcessedTicket, TicketState
 
 
 @rerun_on_conflict
@@ -85,10 +85,7 @@ def held_by_restore(channel: str) -> Expression:
 
 
 def held_tickets() -> "ModelSelect[ProcessedTicket]":
-    # A literal, since SQLite cannot see behind a parameter that a partial index will do.
-    return ProcessedTicket.select(ProcessedTicket.ticket_id).where(
-        SQL(f"state = '{TicketState.UNCONFIRMED}'")
-    )
+    return ProcessedTicket.select(ProcessedTicket.ticket_id).where(IS_HELD)
 
 
 @rerun_on_conflict

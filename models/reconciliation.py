@@ -8,9 +8,8 @@ from typing import Any, cast
 from models.cursors import Cursor
 from models.database import read_clock, rerun_on_conflict
 from models.errors import LedgerUnused
-from models.health import IS_HELD
 from models.job_runs import RECONCILED, JobRun, record_run
-from models.tickets import OPEN_STATES, REOPENED_BY_A_SEARCH, ProcessedTicket, TicketState
+from models.tickets import IS_HELD, OPEN_STATES, REOPENED_BY_A_SEARCH, ProcessedTicket, TicketState
 
 
 @dataclass(slots=True)

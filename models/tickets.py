@@ -48,6 +48,8 @@ class SkipReason(StrEnum):
 REOPENED_BY_A_SEARCH = (SkipReason.GONE, SkipReason.OTHER_PIPELINE)
 REOPENED_BY_A_CREATION = (SkipReason.BEFORE_ACTIVATION, SkipReason.BEYOND_MEMORY)
 SETTLED_STATES = (TicketState.NOTIFIED, TicketState.SKIPPED, TicketState.MERGED)
+# A literal, since SQLite cannot see behind a parameter that a partial index will do.
+IS_HELD = SQL(f"state = '{TicketState.UNCONFIRMED}'")
 
 
 def utc_now() -> datetime:

@@ -8,7 +8,7 @@ from jobs.look_for_cards import LookOut
 from jobs.name_held_tickets import knock, name_held_tickets
 from jobs.notify.channel import Channel, LookingChannel
 from jobs.run_report import RunReport
-from jobs.waits import PAUSED as PAUSED
+from jobs.waits import PAUSED
 from models import releases, switches
 from models.notices import count_held
 from models.switches import Pause

@@ -19,7 +19,6 @@ from tests.acceptance.conftest import Bench
 from tests.acceptance.worker import Running, free_port, wait_until, worker
 
 RARELY = {"POLL_INTERVAL_SECONDS": "3600", "SWEEP_INTERVAL_MINUTES": "1000"}
-BETWEEN_POLLS = timedelta(minutes=2)
 
 
 def told(bench: Bench, ticket_ids: list[str]) -> bool:

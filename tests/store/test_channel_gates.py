@@ -2,10 +2,11 @@
 
 import pytest
 
-from jobs.channel_gates import PAUSED, ChannelGates
+from jobs.channel_gates import ChannelGates
 from jobs.name_held_tickets import KNOCK
 from jobs.notify.outcome import NotSent, Outcome, Probe, Sent, Unknown
 from jobs.run_report import RunReport
+from jobs.waits import PAUSED
 from models import claims, releases, switches
 from models.database import connection
 from models.notices import take_unnoticed

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.channel_gates import PAUSED, ChannelGates
+from jobs.channel_gates import ChannelGates
 from jobs.look_for_cards import LookOut
 from jobs.name_held_tickets import name_held_tickets
 from jobs.notify.card import build_minimal_card
@@ -15,6 +15,7 @@ from jobs.notify.outcome import Sent
 from jobs.run_report import RunReport
 from jobs.sandbox.discord import SimulatedDiscord
 from jobs.verdict import Priority
+from jobs.waits import PAUSED
 from models import releases, switches
 from models.barrier import hold_restored, raise_barrier
 from models.claims import Claim, claim, find_due

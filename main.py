@@ -8,6 +8,8 @@ from pathlib import Path
 
 UNFINISHED, MISUSED = 1, 2
 RELEASES = (("resend", "send a held ticket once more"), ("confirm", "count a held ticket as told"))
+SANDBOX_WORDS = "try it with simulated services and sandbox.db"
+RECONCILE_WORDS = "compare HubSpot with the ledger, propose what it lacks"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,15 +21,10 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
     run = add_verb(verbs, "run-once", run_once, "find new tickets, triage them, tell each once, and end")
-    run.add_argument("--sandbox", action="store_true", help="try it with simulated services and sandbox.db")
-    run.add_argument("--tickets", type=Path, metavar="FILE", help="sandbox: JSON lines of id, subject, body")
-    run.add_argument("--dry-run", action="store_true", help="print the cards, record and send nothing")
-    add_json(run)
+    add_run_options(run)
 
     worker = add_verb(verbs, "worker", run_worker, "run for good: poll, sweep, webhooks, nightly jobs")
-    worker.add_argument(
-        "--sandbox", action="store_true", help="try it with simulated services and sandbox.db"
-    )
+    worker.add_argument("--sandbox", action="store_true", help=SANDBOX_WORDS)
 
     migrate = add_verb(verbs, "migrate", run_migrate, "bring the database up to date, or tell where it is")
     migrate.add_argument("action", nargs="?", choices=["deploy", "status"], default="deploy")
@@ -46,13 +43,30 @@ def build_parser() -> argparse.ArgumentParser:
     add_json(tickets)
 
     forget = add_verb(verbs, "retention", run_retention, "forget old settled tickets, as every night")
+    add_retention_options(forget)
+
+    add_reconcile_options(add_verb(verbs, "reconcile", run_reconcile, RECONCILE_WORDS))
+
+    for name, words in RELEASES:
+        release = add_verb(verbs, name, run_release, words)
+        release.add_argument("ticket", metavar="TICKET", help="the HubSpot ticket id")
+    return parser
+
+
+def add_run_options(run: argparse.ArgumentParser) -> None:
+    run.add_argument("--sandbox", action="store_true", help=SANDBOX_WORDS)
+    run.add_argument("--tickets", type=Path, metavar="FILE", help="sandbox: JSON lines of id, subject, body")
+    run.add_argument("--dry-run", action="store_true", help="print the cards, record and send nothing")
+    add_json(run)
+
+
+def add_retention_options(forget: argparse.ArgumentParser) -> None:
     forget.add_argument("--days", type=int, metavar="N", help="remember so many (default: RETENTION_DAYS)")
     forget.add_argument("--dry-run", action="store_true", help="count what would go, change nothing")
     add_json(forget)
 
-    compare = add_verb(
-        verbs, "reconcile", run_reconcile, "compare HubSpot with the ledger, propose what lacks"
-    )
+
+def add_reconcile_options(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("--since", metavar="TIME", help="created since then (default: all it remembers)")
     compare.add_argument(
         "--restored-at",
@@ -60,11 +74,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="the ledger was restored from a backup and went live then, or now: hold what it cannot know",
     )
     add_json(compare)
-
-    for name, words in RELEASES:
-        release = add_verb(verbs, name, run_release, words)
-        release.add_argument("ticket", metavar="TICKET", help="the HubSpot ticket id")
-    return parser
 
 
 def add_verb(

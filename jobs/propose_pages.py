@@ -84,8 +84,9 @@ def propose_page(look: Look, page: FoundPage) -> Proposed:
 
 
 def join_page(page: FoundPage, source: Source) -> list[Joined]:
-    """Rule 11 for what the page shows as merged; of parts that are open a crash before this loses nothing,
-    since whoever reads one of them does the same.
+    """Rule 11 for what the page shows as merged, after the page was proposed.
+
+    A crash between the two loses nothing: whoever reads an open part does the same.
     """
     shown = [Merge(one.ticket_id, one.aliases, one.created_at) for one in page.tickets if one.aliases]
     return merges.join_shown(shown, source) if shown else []

@@ -46,7 +46,7 @@ def reconcile_tickets(
     now: Callable[[], datetime],
     stop: Callable[[], bool] = never,
 ) -> ReconcileReport:
-    """Compare, page by page, every ticket created from ``since`` on with the ledger; propose what lacks.
+    """Compare, page by page, every ticket created from ``since`` on with the ledger; propose what it lacks.
 
     ``since`` None is as far back as the ledger remembers: such a walk is remembered, for health. ``stop`` is
     asked between pages, and may rest there. What another process finds meanwhile is not missing; calling

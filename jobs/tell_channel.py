@@ -68,18 +68,8 @@ def tell_channel(
         if seconds_to_wait:
             return NotSent("rate_limited", retry_after=seconds_to_wait)
         started = desk.lease_clock()
-        nonce, place = traces_of(channel, card)
         try:
-            attempt = write_ahead.begin_delivery(
-                taken,
-                channel.name,
-                columns,
-                desk.lease_seconds + SEND_SECONDS,
-                key_hash=channel.key_hash,
-                on_trial=desk.on_trial(channel),
-                nonce=nonce,
-                place=place,
-            )
+            attempt = begin_delivery(desk, taken, channel, card, columns)
         except StoreUnreachable:
             log.warning("write-ahead lost", extra={"ticket_id": taken.ticket_id, "channel": channel.name})
             return given_up(desk, taken, channel.name)
@@ -97,6 +87,23 @@ def tell_channel(
             return told
     # The next card need not wait for the ledger; one whose fate is in doubt keeps its turn until all know.
     return recorded(desk, taken, channel, attempt, outcome)
+
+
+def begin_delivery(
+    desk: Desk, taken: Claim, channel: Channel, card: Card, columns: VerdictColumns
+) -> int | None:
+    """The write-ahead, with a lease that outlasts the send; see ``write_ahead.begin_delivery``."""
+    nonce, place = traces_of(channel, card)
+    return write_ahead.begin_delivery(
+        taken,
+        channel.name,
+        columns,
+        desk.lease_seconds + SEND_SECONDS,
+        key_hash=channel.key_hash,
+        on_trial=desk.on_trial(channel),
+        nonce=nonce,
+        place=place,
+    )
 
 
 def traces_of(channel: Channel, card: Card) -> tuple[str | None, str | None]:

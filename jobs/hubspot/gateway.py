@@ -131,16 +131,16 @@ class HubSpotGateway:
         companies = self._read_first("companies", owners, [*COMPANY_PROPERTIES, *self._extra("company")])
         return {
             asked: parse_ticket(
-                (own_id := record.record_id),
+                record.record_id,
                 {
                     "ticket": record.properties,
-                    "contact": people.get(own_id),
-                    "company": companies.get(own_id),
+                    "contact": people.get(record.record_id),
+                    "company": companies.get(record.record_id),
                 },
                 link=account.ticket_link(asked),
                 tier=self._tier,
                 area=self._area,
-                aliases=parse_aliases(own_id, record.properties),
+                aliases=parse_aliases(record.record_id, record.properties),
             )
             for asked, record in tickets.items()
         }

@@ -1,4 +1,4 @@
-"""What became of one send, in the three classes of the design's rule 4, and of one look at a channel."""
+"""What became of one send, in the three classes of the design's rule 4, and what a probe found."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody can tell whether it was sent; never resent by itself."""
+    """Nobody can tell whether it was sent; a look, a person or the policy decides."""
 
     error: str
 
@@ -38,7 +38,7 @@ Outcome = Sent | NotSent | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A look at a channel that sends nothing: it answers, or it does not, or ``fault`` says what to mend."""
+    """A GET that sends nothing: the channel answers, or it does not, or ``fault`` says what to mend."""
 
     answers: bool
     fault: str | None = None

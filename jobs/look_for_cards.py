@@ -174,7 +174,7 @@ class LookOut:
             sends.record_sent(doubt.ticket_id, channel.name, self._configured, message_id, place)
         elif decision is Decision.ABSENT:
             delay = max(0.0, backoff_seconds(doubt.attempt) - doubt.seconds)
-            looks.decide_absent(doubt.ticket_id, channel.name, doubt.attempt, delay)
+            looks.decide_absent(doubt.ticket_id, channel.name, doubt.attempt, delay, doubt.parts)
         else:
             self._leave(channel, doubt, decision)
             return False

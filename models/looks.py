@@ -3,7 +3,7 @@
 A card that was found is recorded by ``sends.record_sent``, as a late answer is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -89,6 +89,13 @@ def is_of_a_backup(restored_at: datetime | None, sending_at: datetime | None, er
     return was_restored or error == RESTORED
 
 
+def has_other_parts(card: Delivery, looked_for: Collection[str]) -> bool:
+    """A merge locks the ticket that others become part of, so under that lock none comes meanwhile."""
+    if not is_of_a_backup(read_barrier(), card.sending_at, card.last_error):
+        return False
+    return not set(looked_for).issuperset(parts_of(card.ticket_id, read_merged()))
+
+
 def read_merged() -> dict[str, list[str]]:
     """The tickets that were merged into each, of all the ledger."""
     merged: dict[str, list[str]] = {}
@@ -116,17 +123,21 @@ def list_sent(channel: str, place: str, limit: int) -> list[tuple[str, str]]:
 
 
 @rerun_on_conflict
-def decide_absent(ticket_id: str, channel: str, attempt: int, delay_seconds: float) -> bool:
+def decide_absent(
+    ticket_id: str, channel: str, attempt: int, delay_seconds: float, parts: Collection[str] = ()
+) -> bool:
     """A look that can see did not find the card of ``attempt``: sent again, due after ``delay_seconds``.
 
-    False where somebody decided otherwise meanwhile, a person or a late answer. Safe to call twice.
+    False where somebody decided otherwise meanwhile, a person or a late answer, and where of a backup's card
+    more parts are known by now than ``parts``, those that were looked for. Safe to call twice.
     """
     with transaction():
         ticket = lock_ticket(ticket_id)
         in_doubt = current(ticket_id, channel, attempt, [DeliveryState.UNCONFIRMED])
         if ticket is None or ticket.state != TicketState.UNCONFIRMED:
             return False
-        if not Delivery.select().where(in_doubt).exists():
+        card = Delivery.get_or_none(in_doubt)
+        if card is None or has_other_parts(card, parts):
             return False
         # Before the delivery, so that the verdict stays: a late ``sent`` may still settle the ticket by it.
         due = {**not_told_yet(), "next_attempt_at": clock(delay_seconds), "reason": None}

@@ -34,7 +34,8 @@ class HeldSteps(LedgerSteps):
 
     def find_absent(self, ticket_id: str, channel: str, attempt: int, delay: float) -> None:
         expected = model_held.decide_absent(self.model, ticket_id, channel, attempt, delay)
-        answered = looks.decide_absent(ticket_id, channel, attempt, delay)
+        parts = [one for doubt in looks.find_doubts(channel) for one in doubt.parts]
+        answered = looks.decide_absent(ticket_id, channel, attempt, delay, parts)
         if self.agree("looks.decide_absent", answered, expected):
             self.cleared(ticket_id, channel, attempt)
 

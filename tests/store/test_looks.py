@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from jobs.name_held_tickets import name_held_tickets
 from jobs.notify.card import build_minimal_card
 from jobs.notify.discord_bot import DiscordBot
 from jobs.notify.outcome import Sent
+from jobs.notify.view import View
 from jobs.run_report import RunReport
 from jobs.sandbox.discord import SimulatedDiscord
 from jobs.verdict import Priority
@@ -164,6 +166,29 @@ def test_a_card_of_a_part_tells_nothing_of_what_no_restore_holds(world: World) -
     world.doubt("3")
     (doubt,) = find_doubts(BOT)
     assert doubt.parts == ()
+
+
+def test_a_merge_that_a_look_did_not_know_of_keeps_a_restored_card_in_doubt(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ticket 2 was told after the backup, and the sweep shows its merge while the channel is read back."""
+    world.tell("9")
+    world.show("2")
+    world.ledger.find("1")
+    hold_restored(world.ledger.claim("1"), CREATED, {BOT: world.bot.place}, ONE)
+    look = world.bot.look
+
+    def look_meanwhile(*args: Any) -> View:
+        view = look(*args)
+        assert join_parts(Merge("3", ("1", "2")), Source.SWEEP).survivor == "1"
+        return view
+
+    monkeypatch.setattr(world.bot, "look", look_meanwhile)
+    world.lookout.look_where_due()
+    assert world.state("1") == ("unconfirmed", "unconfirmed")
+    monkeypatch.setattr(world.bot, "look", look)
+    assert world.lookout.look_where_due() == 1
+    assert world.state("1") == ("notified", "sent")
 
 
 def test_a_card_of_a_part_tells_for_what_was_in_doubt_already_as_the_backup_was_made(world: World) -> None:

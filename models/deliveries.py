@@ -13,7 +13,7 @@ class DeliveryState(StrEnum):
     PENDING = "pending"  #: certainly not sent, may be sent
     SENDING = "sending"  #: written ahead; the first byte may have left
     SENT = "sent"  #: the channel took it
-    UNCONFIRMED = "unconfirmed"  #: nobody can tell; never resent by itself
+    UNCONFIRMED = "unconfirmed"  #: nobody can tell; a look, a person or the policy decides
     REFUSED = "refused"  #: the channel refuses even the minimal card; held
 
 

@@ -19,7 +19,7 @@ class TicketState(StrEnum):
     CLAIMED = "claimed"  #: a worker holds its lease and is handling it
     RETRY = "retry"  #: not told yet, due again at ``next_attempt_at``
     NOTIFIED = "notified"  #: told on every configured channel; settled
-    UNCONFIRMED = "unconfirmed"  #: nobody can tell whether it was sent; held for a person
+    UNCONFIRMED = "unconfirmed"  #: nobody can tell whether it was sent; held for a look or a person
     SKIPPED = "skipped"  #: never to be told, for the ``reason`` in the row; settled
     MERGED = "merged"  #: part of the ticket in ``merged_into``; settled
 

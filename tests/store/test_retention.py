@@ -109,9 +109,9 @@ def test_an_event_without_a_time_holds_the_horizon_by_its_arrival(ledger: Ledger
     assert (horizon.held_by, is_near(horizon.at, 11)) == (HeldBack.INBOX, True)
 
 
-def test_an_event_that_was_set_aside_or_kept_for_merges_holds_nothing(ledger: Ledger) -> None:
+def test_an_event_that_was_set_aside_holds_nothing(ledger: Ledger) -> None:
     look()
-    lay_event(occurred_at=ago(9), set_aside_at=ago(8), last_error="kept for the merge rule")
+    lay_event(occurred_at=ago(9), set_aside_at=ago(8), last_error="DataError")
     assert raise_now().held_by is HeldBack.RETENTION
 
 

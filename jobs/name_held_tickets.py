@@ -39,18 +39,21 @@ def name_held_tickets(
     named = 0
     while restored := take_restored(channel.name, TICKETS_A_MESSAGE, among):
         undo = partial(give_back_restored, channel.name, restored)
-        if not is_announced(channel, RESTORED_WORDS.format(cards=restored.cards), undo):
+        if not announce(channel, RESTORED_WORDS.format(cards=restored.cards), undo):
             return named
         named += restored.cards
     while ids := take_unnoticed(channel.name, TICKETS_A_MESSAGE, among):
-        if not is_announced(channel, check_message(ids, link_of), partial(give_back, channel.name, ids)):
+        if not announce(channel, check_message(ids, link_of), partial(give_back, channel.name, ids)):
             return named
         named += len(ids)
     return named
 
 
-def is_announced(channel: Channel, text: str, undo: Callable[[], object]) -> bool:
-    """An unknown answer pauses the channel as one to a card does (rule 7); ``undo`` where surely not sent."""
+def announce(channel: Channel, text: str, undo: Callable[[], object]) -> bool:
+    """Send a check message; True if it was sent, and ``undo`` is called where it certainly was not.
+
+    An unknown answer pauses the channel as one to a card does (rule 7).
+    """
     with channel.turn(0) as seconds:
         outcome = NotSent("rate_limited") if seconds else channel.announce(text)
     if isinstance(outcome, NotSent):

@@ -58,7 +58,7 @@ def join_parts(merge: Merge, source: Source) -> Joined:
         memory = Memory.read()
         event_at = memory.judge(Proposal(merge.new_id, None, merge.event_at)).proposal.creation_event_at
         since = max(filter(None, (memory.activated_at, memory.horizon_at)), default=None)
-        decision = decide(parts_of(rows), merge.new_id, Known(memory.now, since, event_at))
+        decision = decide(read_parts(rows), merge.new_id, Known(memory.now, since, event_at))
         carry_out(decision, rows[decision.survivor])
         return Joined(decision.survivor, decision.merged, int(decision.opens))
 
@@ -77,7 +77,7 @@ def find_told(merges: Sequence[Merge]) -> set[str]:
     """Those of the new tickets, none of which has a row, that a part was or may have been told for."""
     told = set[str]()
     for merge in merges:
-        group = parts_of(read_group({*merge.parts}, lock=False))
+        group = read_parts(read_group({*merge.parts}, lock=False))
         group[merge.new_id] = Part(merge.new_id, TicketState.FOUND)
         if decide(group, merge.new_id, Known(read_clock())).survivor != merge.new_id:
             told.add(merge.new_id)
@@ -123,7 +123,8 @@ def read_group(ticket_ids: set[str], *, lock: bool) -> dict[str, ProcessedTicket
     return rows
 
 
-def parts_of(rows: dict[str, ProcessedTicket]) -> dict[str, Part]:
+def read_parts(rows: dict[str, ProcessedTicket]) -> dict[str, Part]:
+    """The rows with the states of their deliveries, as ``survivors`` takes them."""
     deliveries: dict[str, list[str]] = {one: [] for one in rows}
     for told in Delivery.select(Delivery.ticket_id, Delivery.state).where(Delivery.ticket_id.in_(list(rows))):
         deliveries[told.ticket_id].append(told.state)

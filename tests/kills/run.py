@@ -68,6 +68,7 @@ class Scene:
     def __init__(self, bench: Bench, plan: Plan) -> None:
         dice = self.dice = random.Random(plan.seed)
         self.has_person = "DISCORD_BOT_TOKEN" not in bench.env
+        self.measures = plan.alone > 0
         self.bench, self.settlements = bench, Settlements(has_person=self.has_person)
         strikes = draw_strikes(plan.kills, plan.alone, plan.shares, random.Random(dice.random()))
         self.torment = Torment(strikes, plan.on_strike)
@@ -126,6 +127,8 @@ class Scene:
     def calm_down(self) -> list[str]:
         """Workers in peace until nothing is open, then the person's last word; what was lost before it."""
         ease(self.bench)
+        if self.measures:
+            self.settlements.wait_until_settled()
         wait_for(self._is_nothing_open)
         lost = find_lost(self.arrivals.ids, count_cards(self.bench.discord), self._states())
         wait_for(self._is_all_settled)

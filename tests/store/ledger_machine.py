@@ -81,6 +81,7 @@ class ComparedLedger(RuleBasedStateMachine):
                 f"{one} has a lease: {row}"
             )
             assert row["state"] not in SETTLED or row["provider"], f"{one} was settled by nobody: {row}"
+            assert not leads_to_itself(tickets, one), f"{one} is part of itself"
             assert row["attempts"] >= self.tickets.get(one, row)["attempts"]
         for key, card in cards.items():
             assert key[0] in tickets, f"{key} has no ticket"
@@ -107,6 +108,15 @@ class ComparedLedger(RuleBasedStateMachine):
         """Its worker is about to give up what this claim wrote ahead, while the claim stands."""
         if mine(self.model, lease) is not None:
             self.cleared(lease.ticket_id, channel, written_attempt(lease, channel))
+
+
+def leads_to_itself(tickets: Rows, ticket_id: str) -> bool:
+    into = tickets[ticket_id]["merged_into"]
+    for _ in tickets:
+        if into == ticket_id:
+            return True
+        into = tickets[into]["merged_into"] if into in tickets else None
+    return False
 
 
 def same(real: Any, modelled: Any) -> None:

@@ -52,6 +52,12 @@ def join_shown(ledger: Ledger, merges: Iterable[Merged], source: str) -> list[Jo
     return [join_parts(ledger, merge, source) for merge in merges if is_open & {merge.new_id, *merge.parts}]
 
 
+def is_told_for(ledger: Ledger, merge: Merged) -> bool:
+    """Whether one of its parts was or may have been told for a new ticket that has no row."""
+    group = group_of(ledger, merge.parts)
+    return any(is_told(ledger, one) for one in group)
+
+
 def join_late_events(ledger: Ledger, ids: Iterable[str], source: str) -> list[Joined]:
     """A part's creation event came after the merge."""
     known = [(one, ledger.tickets[one]) for one in ids if one in ledger.tickets]

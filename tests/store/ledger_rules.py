@@ -223,7 +223,7 @@ class LedgerMachine(HeldSteps):
         self.wait(seconds)
 
     @rule(
-        later=st.sampled_from([60.0, 5 * DAY + 90, 9 * DAY + 90]),
+        later=st.sampled_from([60.0, DAY + 90, 5 * DAY + 90, 9 * DAY + 90]),
         seen=st.none() | sights,
         days=st.sampled_from([1, 7]),
         ahead=st.sampled_from([0.0, 0.0, DAY, -DAY]),

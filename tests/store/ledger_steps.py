@@ -79,6 +79,9 @@ class LedgerSteps(ComparedLedger):
         """As a read of one of them shows it, and then as a search does."""
         created, event = self.time.maybe_stored(merge.created), self.time.maybe_stored(merge.event)
         shown = Merge(merge.new_id, merge.parts, created, event)
+        if merge.new_id not in self.model.tickets:
+            told = bool(merges.find_told([shown]))
+            self.agree("merges.find_told", told, model_merges.is_told_for(self.model, merge))
         joined = merges.join_parts(shown, source)
         expected = model_merges.join_parts(self.model, merge, source)
         self.agree("merges.join_parts proposals.propose", astuple(joined), astuple(expected))

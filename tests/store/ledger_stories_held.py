@@ -3,7 +3,7 @@
 from models.tickets import SkipReason, Source
 from tests.store.ledger_model import DAY
 from tests.store.ledger_rules import LedgerMachine
-from tests.store.ledger_stories import BOTH, Story, answer, finish, send
+from tests.store.ledger_stories import BOTH, VERDICT, Story, answer, finish, send
 from tests.store.ledger_world import CREATED, Sight
 
 
@@ -21,6 +21,23 @@ def held_and_sent_again(machine: LedgerMachine) -> None:
     machine.keep_house("one", "end", ["9"], 60.0)
 
 
+def one_of_two_sent_again(machine: LedgerMachine) -> None:
+    """The channel that was told is not told again."""
+    machine.configure(BOTH, 1, [], lost=False)
+    send(machine, 0, "sent")
+    machine.write_ahead(0, "discord", VERDICT, 60.0, on_trial=True)
+    answer(machine, 0, "unknown")
+    finish(machine, 0, "conclude")
+    machine.decide(0, again=True)
+
+
+def told_and_asked_about(machine: LedgerMachine) -> None:
+    """Nobody holds it, so nobody releases it."""
+    send(machine, 0, "sent")
+    machine.decide(list(CREATED).index(machine.sends[0][0]), again=True)
+    machine.decide(list(CREATED).index(machine.sends[0][0]), again=False)
+
+
 def held_until_the_answer_came(machine: LedgerMachine) -> None:
     for which, told in enumerate(["sent", "not sent"]):
         send(machine, which, "unknown")
@@ -36,6 +53,30 @@ def sent_again_by_policy(machine: LedgerMachine) -> None:
     machine.claim(list(CREATED), "two", 60.0)
     send(machine, 0, "unknown")
     finish(machine, 0, "conclude")
+
+
+def old_and_not_forgotten(machine: LedgerMachine) -> None:
+    """Created before the horizon and told all the same, for a creation event: kept until they are settled."""
+    for which in range(4):
+        finish(machine, which, "skip")
+    machine.night(9 * DAY + 90, [], 7, 0.0, 100)
+    machine.propose([Sight(one, dated=True, event=40.0) for one in CREATED], Source.WEBHOOK)
+    machine.claim(["9", "10", "100"], "two", 60.0)
+    send(machine, 0, "unknown")
+    finish(machine, 0, "conclude")
+    finish(machine, 1, "release")
+    machine.night(9 * DAY + 90, [], 1, 0.0, 100)
+    assert len(machine.tickets) == len(CREATED)
+
+
+def kept_for_four_days(machine: LedgerMachine) -> None:
+    """However short the retention is: a creation event may still come."""
+    for which in range(4):
+        finish(machine, which, "skip")
+    machine.night(9 * DAY + 90, [], 1, 0.0, 100)
+    machine.propose([Sight("20", dated=True, event=None)], Source.SWEEP)
+    machine.night(DAY + 90, [], 1, 0.0, 100)
+    assert machine.tickets
 
 
 def looked_for(machine: LedgerMachine) -> None:
@@ -97,8 +138,12 @@ def hold_three(machine: LedgerMachine) -> None:
 HELD_STORIES: list[Story] = [
     held_and_confirmed,
     held_and_sent_again,
+    one_of_two_sent_again,
+    told_and_asked_about,
     held_until_the_answer_came,
     sent_again_by_policy,
+    old_and_not_forgotten,
+    kept_for_four_days,
     looked_for,
     restored,
     merged,

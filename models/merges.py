@@ -45,7 +45,8 @@ class Joined:
 def join_parts(merge: Merge, source: Source) -> Joined:
     """Leave one ticket of the merge to be told, or to have been told; the other open ones become part of it.
 
-    1. Rows that are missing go in: the new ticket as any that ``source`` shows, its parts as merged into it.
+    1. The rows there are are locked, and those that are missing go in: the new ticket as any that ``source``
+       shows, its parts as merged into it.
     2. All rows are locked, in byte order, with those that they were merged into before; then the deliveries
        are read. A write-ahead needs a claimed row, so it comes before that and counts, or finds none.
     3. ``survivors.decide``, and its decision is written, in the same transaction.
@@ -97,8 +98,11 @@ def join_late_events(ticket_ids: Collection[str], source: Source) -> list[Joined
 
 
 def insert_missing(merge: Merge, source: Source) -> None:
-    """An id without a row that others were merged into was told and forgotten: its gap is the evidence."""
-    known = read_group({merge.new_id, *merge.parts}, lock=False)
+    """An id without a row that others were merged into was told and forgotten: its gap is the evidence.
+
+    Locked at once: retention may forget a skipped ticket while no row names it yet.
+    """
+    known = read_group({merge.new_id, *merge.parts}, lock=True)
     if merge.new_id not in known or known[merge.new_id].state == TicketState.SKIPPED:
         propose([Proposal(merge.new_id, merge.created_at)], source)
     remembered = known.keys() | {row.merged_into for row in known.values()}

@@ -161,6 +161,23 @@ def test_retention_leaves_a_skipped_ticket_that_a_merge_holds(
     assert forget_batch(7, 10).tickets == 0
 
 
+def test_retention_leaves_a_skipped_ticket_that_a_merge_is_about_to_lock(
+    url: str, other: Any, threads: ThreadPoolExecutor
+) -> None:
+    """Its parts go in naming it; were it forgotten then, they would count as told, and ticket 4 with them."""
+    raise_now()
+    reason = SkipReason.BEFORE_ACTIVATION
+    lay_ticket("3", created=400, processed_at=ago(20), state=TicketState.SKIPPED, reason=reason)
+    lay_ticket("4", created=1)
+    other.cursor().execute("INSERT INTO processed_tickets (ticket_id, state) VALUES ('2', 'found')")
+    joined = threads.submit(join_parts, Merge("3", ("2", "4")), Source.POLL)
+    wait_for_lock(url, "INSERT INTO")
+    forget_batch(7, 10)
+    other.rollback()
+    assert answer(joined) == Joined("3", ("4",), reopened=1)
+    assert Ledger().ticket("3").state == TicketState.FOUND
+
+
 def race(path: Path, channel: FakeChannel, round_: int) -> None:
     """Two parts and the new ticket are found; two workers, a webhook and a search come at the same moment."""
     a, b, c = (str(round_ * 10 + number) for number in (1, 2, 3))

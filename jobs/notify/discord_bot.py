@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from jobs.notify.card import Card
 from jobs.notify.discord_api import DiscordApi, code_of, open_client, parsed
-from jobs.notify.discord_history import NOT_READABLE, Answer, Blind, look_back
+from jobs.notify.discord_history import NOT_READABLE, Answer, Blind, OutOfTime, look_back
 from jobs.notify.discord_message import build_message, build_words, escape_markdown
 from jobs.notify.outcome import Outcome, Probe
 from jobs.notify.pace import RateGate, number_of
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import httpx
 
 NONCE_CHARACTERS = 25
-LOOK_SECONDS = 60.0  #: for one look, waits for rate limits included
+LOOK_SECONDS = 60.0  #: for the pages of one look, waits for rate limits included
+EVIDENCE_SECONDS = 15.0  #: and for reading back what it was to show
 UNKNOWN_MESSAGE, UNKNOWN_CHANNEL = 10_008, 10_003
 BAD_URL = "DISCORD_API_URL: is no URL that can be called; write DISCORD_API_URL=https://discord.com/api/v10"
 UNAUTHORIZED = (
@@ -96,12 +97,13 @@ class DiscordBot:
     ) -> View:
         """See LookingChannel."""
         with open_client(1, self._headers) as client:
-            get = self._reader(client)
+            get = self._reader(client, LOOK_SECONDS)
             try:
                 me = self._me = self._me or user_id_in(get("/users/@me").body)
             except Blind as blind:
                 return View(blind=blind.line, settings_fault=blind.settings_fault)
-            view = look_back(get, me, place, since, clock, known)
+            # Its time begins with its first use.
+            view = look_back(get, me, place, since, clock, known, self._reader(client, EVIDENCE_SECONDS))
         if view.settings_fault and place != self.place:
             return replace(view, blind=FORMER_PLACE, settings_fault=False)
         return view
@@ -109,7 +111,7 @@ class DiscordBot:
     def shows_history(self) -> bool | None:
         """Whether the channel's list shows anything; None where there is nothing to show, or no answer."""
         with open_client(1, self._headers) as client:
-            get = self._reader(client)
+            get = self._reader(client, EVIDENCE_SECONDS)
             try:
                 channel = get(f"/channels/{self.place}").body
                 if not isinstance(channel, dict) or not channel.get("last_message_id"):
@@ -125,14 +127,17 @@ class DiscordBot:
     def _messages(self) -> str:
         return f"{self._url}/channels/{self.place}/messages"
 
-    def _reader(self, client: "httpx.Client") -> Callable[[str], Answer]:
-        until = time.monotonic() + LOOK_SECONDS
+    def _reader(self, client: "httpx.Client", limit_seconds: float) -> Callable[[str], Answer]:
+        """Reads below the API's address, for ``limit_seconds`` from its first use on; then OutOfTime."""
+        until: float | None = None
 
         def get(path: str) -> Answer:
+            nonlocal until
+            until = until or time.monotonic() + limit_seconds
             while True:
                 with self._reads.turn(max(0.0, until - time.monotonic())) as seconds:
                     if seconds or time.monotonic() > until:
-                        raise Blind(UNREACHED + " (rate_limited)")
+                        raise OutOfTime(UNREACHED + " (rate_limited)")
                     answer = fetch(client, f"{self._url}{path}")
                 self._reads.note_limits(answer.headers)
                 if answer.status_code != 429:

@@ -36,6 +36,10 @@ class Blind(Exception):
         self.line, self.settings_fault = line, settings_fault
 
 
+class OutOfTime(Blind):
+    """There is no time left for one more page: what was read until then is read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """``date`` is Discord's clock as it answered; ``body`` the JSON, None where it has no such message."""
@@ -69,30 +73,40 @@ def look_back(
     since: datetime,
     clock: Callable[[], datetime],
     known: Sequence[KnownCard],
+    get_again: Get | None = None,
 ) -> View:
-    """What the bot with the user id ``me`` sees of ``place``; never raises for what Discord answers."""
+    """What the bot with the user id ``me`` sees of ``place``; never raises for what Discord answers.
+
+    ``get`` may raise OutOfTime, which ends the reading of pages; ``get_again`` (default: ``get``) then reads
+    the evidence, last, so that a permission that was taken away meanwhile is found out.
+    """
     history = History()
     try:
         read_pages(get, place, since, clock, history)
-        evidence = read_evidence(get, me, place, known)
+        evidence = read_evidence(get_again or get, me, place, known)
     except Blind as blind:
         return View(cards_of(history, me), None, blind.line, blind.settings_fault)
-    cards = cards_of(history, me)
+    cards, others = cards_of(history, me), others_of(history, me)
     if not evidence:
-        return View(cards, None, NONE_READABLE if known else NO_CARD_YET)
+        return View(cards, None, NONE_READABLE if known else NO_CARD_YET, others=others)
     if not history.ended:
-        return View(cards, history.oldest_at)
+        return View(cards, history.oldest_at, others=others)
     whole = evidence <= history.messages.keys()
-    return View(cards, LONG_AGO) if whole else View(cards, None, NOT_WHOLE)
+    return View(cards, LONG_AGO if whole else None, None if whole else NOT_WHOLE, others=others)
 
 
 def read_pages(
     get: Get, place: str, since: datetime, clock: Callable[[], datetime], history: History
 ) -> None:
-    """Newest first, until a message of before ``since``, the list's end, or the last page allowed."""
+    """Newest first, until a message of before ``since``, the list's end, the last page, or time is up."""
     before = ""
     for number in range(MOST_PAGES):
-        answer = get(f"/channels/{place}/messages?limit={PAGE}{before}")
+        try:
+            answer = get(f"/channels/{place}/messages?limit={PAGE}{before}")
+        except OutOfTime:
+            if number == 0:
+                raise
+            return
         if number == 0:
             history.ahead = clock() - answer.date
         page = {int(one["id"]): one for one in messages_in(answer.body)}
@@ -123,6 +137,12 @@ def cards_of(history: History, me: str) -> dict[str, str]:
     return {url: str(number) for number in sorted(own, reverse=True) for url in urls_of(own[number])}
 
 
+def others_of(history: History, me: str) -> frozenset[str]:
+    """What programs wrote that are not this bot: an earlier one's cards among them, perhaps."""
+    written = (one for one in history.messages.values() if is_from_program(one) and not is_from(one, me))
+    return frozenset(url for one in written for url in urls_of(one))
+
+
 def messages_in(body: object) -> Iterator[dict[str, Any]]:
     if not isinstance(body, list):
         raise Blind(NOT_READABLE)
@@ -135,6 +155,11 @@ def messages_in(body: object) -> Iterator[dict[str, Any]]:
 def is_from(message: dict[str, Any], me: str) -> bool:
     author = message.get("author")
     return isinstance(author, dict) and author.get("id") == me and "webhook_id" not in message
+
+
+def is_from_program(message: dict[str, Any]) -> bool:
+    author = message.get("author")
+    return "webhook_id" in message or (isinstance(author, dict) and author.get("bot") is True)
 
 
 def urls_of(message: dict[str, Any]) -> set[str]:

@@ -15,7 +15,8 @@ class KnownCard:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """``cards`` are the ids of this bot's own messages by the URL of their embed.
+    """``cards`` are the ids of this bot's own messages by the URL of their embed; ``others`` are URLs that
+    other bots and webhooks wrote.
 
     Every message since ``complete_since`` was read, by the clock of whoever asked; None where nothing is
     known to be complete. ``blind`` is one line that says why the look cannot tell that a card is not there,
@@ -26,3 +27,4 @@ class View:
     complete_since: datetime | None = None
     blind: str | None = None
     settings_fault: bool = False
+    others: frozenset[str] = frozenset()

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -218,6 +219,17 @@ def test_fresh_rows_are_moved_at_once_while_a_failed_one_waits(
     monkeypatch.setattr("models.drain.move_one_by_one", singly.append)
     assert drain_events(100) == Drained(moved=50, found=50)
     assert singly == []
+
+
+def test_merge_events_that_waited_for_the_rule_are_drained_after_the_migration(opened: Ledger) -> None:
+    store_events([event("30", EventType.MERGE, merged_ids=("10", "20"))])
+    with connection():
+        WebhookEvent.update(set_aside_at=NOW, last_error="kept for the merge rule").execute()
+    assert drain_events() == Drained()
+    with connection():
+        migration = import_module("migrations.20261125000000_decided_deliveries")
+        database.execute_sql(migration.WAITED_FOR_THE_RULE)
+    assert drain_events().moved == 1
 
 
 def test_a_row_that_fails_five_times_is_set_aside_and_shown(poison: str) -> None:

@@ -57,6 +57,12 @@ def test_a_card_that_a_restored_ledger_knows_nothing_of_is_decided_like_any_othe
     assert decided(replace(DOUBT, nonce=None, place=None)) is Decision.ABSENT
 
 
+def test_after_a_restore_another_programs_message_with_the_link_may_be_the_card() -> None:
+    shown = replace(WHOLE, others=frozenset({LINK}))
+    assert decided(replace(DOUBT, nonce=None), shown) is Decision.UNSEEN
+    assert decided(DOUBT, shown) is Decision.ABSENT
+
+
 def test_a_ticket_without_a_link_is_never_absent() -> None:
     assert decided(link="") is Decision.UNSEEN
     assert decided(link="", view=replace(WHOLE, cards={"": "1"})) is Decision.UNSEEN

@@ -230,7 +230,9 @@ def test_what_another_wrote_is_no_card_of_ours(
     foreign: Any = discord.webhook if author == "webhook" else discord.add_bot()
     embed = {"title": "x", "url": LINK.format(2)}
     discord.store(discord.channel.channel_id, foreign, {"embeds": [embed]})
-    assert look(bot, known).cards == {known.link: known.message_id}
+    view = look(bot, known)
+    assert view.cards == {known.link: known.message_id}
+    assert view.others == {LINK.format(2)}
 
 
 def test_a_card_whose_embed_was_removed_is_not_seen_and_proves_nothing(

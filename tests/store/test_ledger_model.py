@@ -16,7 +16,7 @@ from tests.store.ledger_stories_held import HELD_STORIES
 
 GIVEN = int(os.environ.get("LEDGER_EXAMPLES", "0"))
 SETTINGS = settings(
-    max_examples=GIVEN or 120,
+    max_examples=GIVEN or 80,
     stateful_step_count=50,
     derandomize=not GIVEN,
     database=None,

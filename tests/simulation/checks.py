@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from models.barrier import RESTORED
 from tests.simulation.clock import DAY
 from tests.simulation.ending import Ending, Row, Settled, read_endings
 from tests.simulation.groups import OF_AGE, Group, explain_cards, find_groups, judge_group
 from tests.simulation.nature import OURS
 from tests.simulation.residuals import WRONG_CONFIRM, explain_doubles
 from tests.simulation.seams import BOT
+from tests.simulation.truth import TrueTicket
 from tests.simulation.world import World
 
 CLOCKS_APART = 1_800.0  #: more than any two clocks here differ
@@ -32,6 +34,8 @@ def judge(world: World) -> Judgement:
         judged.faults.append(("", sentence))
     for error in world.scheduler.raised:
         judged.faults.append(("", f"an actor raised {type(error).__name__}: {error}"))
+    if world.last_comparison is not None and world.last_comparison.missing:
+        judged.faults.append(("", f"at rest reconcile says: {world.last_comparison.line}"))
     for sentence in judge_world(world):
         judged.faults.append(("", sentence))
     endings = read_endings(world.truth, world.outside)
@@ -171,7 +175,7 @@ def refute_reason(world: World, ending: Ending, reason: str | None) -> str | Non
 def judge_final_skip(world: World, ending: Ending, settled: Settled) -> Iterator[str]:
     """A skipped ticket opens again by what shows it; at rest everything that is there was shown."""
     ticket = ending.ticket
-    if ticket.merged_into is not None:
+    if ticket.merged_into is not None or ticket.parts:
         return  # its group is judged
     if ending.counts and settled.reason in OF_AGE and not ending.cards:
         yield f"skipped as {settled.reason}, and a creation event overrides that"
@@ -181,21 +185,30 @@ def judge_final_skip(world: World, ending: Ending, settled: Settled) -> Iterator
 
 
 def judge_absence(world: World, ending: Ending) -> Iterator[str]:
-    ticket = ending.ticket
-    if ticket.first_shown_at < float("inf"):
+    ticket, restored_at = ending.ticket, world.truth.restored_at
+    if restored_at < ticket.last_shown_at < float("inf"):
         yield "lost: a search showed it, and the ledger never knew it"
-    elif ticket.accepted:
+    elif any(one.at > restored_at for one in ticket.accepted):
         yield "lost: its webhook was answered with 200, and the ledger never knew it"
     elif ending.is_young and is_always_ours(world, ending) and not (ticket.away or ticket.merged_into):
         yield "lost: no source ever showed it"
 
 
 def is_always_ours(world: World, ending: Ending) -> bool:
-    return not world.shape.pipelines or all(one in OURS for _, one in ending.ticket.pipelines)
+    """It and whatever it became."""
+    ticket: TrueTicket | None = ending.ticket
+    while ticket is not None and world.shape.pipelines:
+        if not all(one in OURS for _, one in ticket.pipelines):
+            return False
+        ticket = world.truth.tickets.get(ticket.merged_into or "")
+    return True
 
 
 def judge_hold(world: World, ending: Ending, told: Row) -> Iterator[str]:
     channel = told["channel"]
+    behind_barrier = ending.ticket.created_at < world.truth.restored_at
+    if told["last_error"] == RESTORED and behind_barrier and not (channel == BOT and sees(world)):
+        return
     if told["state"] == "refused":
         if [send.answer for send in ending.sends_on(channel)].count("not sent") < 2:
             yield f"held as refused by {channel}, which did not refuse it twice"

@@ -129,6 +129,8 @@ class WorldTransport(httpx.BaseTransport):
         self, asked: Request, send: Send | None = None, fault: Fault | None = None
     ) -> httpx.Response:
         if fault is not None:
+            # A limit of a moment names a second, one that stays some minutes.
+            self.discord.faults.retry_after_seconds = 300.0 if self.line.outage else 1.0
             self.discord.faults.fail_next.append(fault)
         before = self.discord.stored
         answer = self.discord.answer(asked)

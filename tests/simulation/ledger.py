@@ -4,13 +4,13 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from models.database import close_database, open_database
 from models.schema import deploy_migrations
-from tests.simulation.watch import WATCH
+from tests.simulation.watch import WATCH, WATCHED
 
 MEMORY = Path("/dev/shm")
 
@@ -19,11 +19,27 @@ class Outside:
     """The ledger as it stands in the file: not part of the world, so it has no effects and no faults."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._session = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._session.row_factory = sqlite3.Row
 
     def rows(self, sql: str, *params: Any) -> list[dict[str, Any]]:
         return [dict(row) for row in self._session.execute(sql, params).fetchall()]
+
+    def back_up(self) -> None:
+        with closing(sqlite3.connect(self._path.with_suffix(".backup"))) as copy:
+            self._session.backup(copy)
+
+    def restore(self) -> None:
+        """The backup takes the ledger's place; what watched the ledger stays as it is."""
+        watched = {name: self.rows(f"SELECT * FROM {name}") for name in WATCHED}
+        with closing(sqlite3.connect(self._path.with_suffix(".backup"))) as copy:
+            copy.backup(self._session)
+        for name, rows in watched.items():
+            self._session.execute(f"DELETE FROM {name}")
+            for row in rows:
+                places = ", ".join("?" * len(row))
+                self._session.execute(f"INSERT INTO {name} VALUES ({places})", tuple(row.values()))
 
     def close(self) -> None:
         self._session.close()
@@ -53,7 +69,7 @@ class Ledgers:
         finally:
             outside.close()
             close_database()
-            for left in self._folder.glob("world.db*"):
+            for left in self._folder.glob("world.*"):
                 left.unlink()
 
 

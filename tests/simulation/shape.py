@@ -17,6 +17,7 @@ class Pace:
     drain: float
     idle: float
     looks: float
+    compare: float = 2 * HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class Shape:
     database_outages: int
     downtimes: int
     deploys: int
+    restores: int
     clocks_apart: float
     clock_steps: int
     model_breaks: float
@@ -133,6 +135,7 @@ def draw_shape(rng: random.Random) -> Shape:
         database_outages=rng.choice((0, 0, 1, 3)),
         downtimes=rng.choice((0, 1)) if hours else rng.choice((0, 1, 2)),
         deploys=rng.choice((0, 0, 2, 6)),
+        restores=rng.choice((0, 0, 0, 1)),
         clocks_apart=rng.choice((0.0, 5.0, 60.0, 300.0)),
         clock_steps=rng.choice((0, 0, 0, 2)),
         model_breaks=rng.choice((0.0, 0.0, 0.02)),

@@ -25,6 +25,7 @@ class TrueTicket:
     merged_into: str | None = None
     merged_at: float = FOREVER
     first_shown_at: float = FOREVER
+    last_shown_at: float = FOREVER
     offered: list["Accepted"] = field(default_factory=list)
     accepted: list["Accepted"] = field(default_factory=list)
     missed_at: list[float] = field(default_factory=list)
@@ -76,6 +77,8 @@ class Word:
 class Truth:
     time: Time
     activated_at: float = FOREVER
+    #: When an older ledger took the place of the last one.
+    restored_at: float = 0.0
     tickets: dict[str, TrueTicket] = field(default_factory=dict)
     sends: dict[str, list[Send]] = field(default_factory=dict)
     words: dict[str, list[Word]] = field(default_factory=dict)
@@ -92,6 +95,7 @@ class Truth:
         ticket = self.tickets.get(ticket_id)
         if ticket is not None:
             ticket.first_shown_at = min(ticket.first_shown_at, self.time.now)
+            ticket.last_shown_at = self.time.now
 
     def disable(self, process: str, until: float) -> None:
         self.unable.setdefault(process, []).append((self.time.now, until))

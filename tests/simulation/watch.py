@@ -15,6 +15,7 @@ CREATE TRIGGER sim_{name} AFTER UPDATE ON processed_tickets WHEN OLD.state = 'cl
 END;"""
 
 
+WATCHED = ("sim_drained", "sim_forgotten", "sim_offences")
 WATCH = f"""
 CREATE TABLE sim_drained (ticket_id TEXT, event_type TEXT, occurred_at TEXT, at TEXT);
 CREATE TRIGGER sim_drain AFTER DELETE ON webhook_inbox BEGIN

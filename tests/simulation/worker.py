@@ -22,6 +22,7 @@ from jobs.notify.channel import Channel
 from jobs.parts import Insistence, Parts, build_desk, open_ledger
 from jobs.poll_tickets import poll_tickets
 from jobs.prune_records import prune_records
+from jobs.reconcile_tickets import is_reconcile_due, reconcile_tickets
 from jobs.run_report import Result
 from jobs.sweep_tickets import is_sweep_due, sweep_tickets
 from models import claims, cursors, releases
@@ -74,6 +75,10 @@ class Worker:
         self._tally = Tally(world)
         self._parts = self._build_parts()
         self.spawn("main", self._main)
+
+    @property
+    def gateway(self) -> HubSpotGateway:
+        return self._parts.gateway
 
     def spawn(self, name: str, work: Callable[[], object]) -> None:
         self.scheduler.spawn(self.process, name, work)
@@ -147,6 +152,7 @@ class Worker:
         self.spawn("poll", lambda: self._every(pace.poll, "poll", self._poll))
         self.spawn("sweep", lambda: self._every(pace.sweep / 4, "sweep", self._sweep))
         self.spawn("looks", lambda: self._every(pace.looks, "looks", lambda: self._look(gates.lookout)))
+        self.spawn("compare", lambda: self._every(pace.compare, "reconcile", self._compare))
         self.spawn("nightly", lambda: self._nightly())
         self.spawn("drain", lambda: self._drain_loop(handling))
         self.spawn("handle", lambda: self._handle_loop(handling, gates))
@@ -186,6 +192,18 @@ class Worker:
             stop=self.stopping.is_set,
         )
         if swept.found or swept.reopened:
+            self._wake()
+        return None
+
+    def _compare(self) -> str | None:
+        if is_reconcile_due(int(NIGHT / HOUR), self.clock.utc()):
+            reconcile_tickets(
+                self.gateway,
+                since=None,
+                overlap=self._parts.overlap,
+                now=self.clock.utc,
+                stop=lambda: self.stopping.wait(1.0),
+            )
             self._wake()
         return None
 

@@ -1,9 +1,15 @@
 """One world: built from a seed, lived through with faults, brought to rest without."""
 
 import random
+from contextlib import suppress
+from datetime import timedelta
 
+from jobs.reconcile_tickets import reconcile_tickets
 from jobs.sandbox.rate_limits import RateLimits
 from jobs.settings import Need, Settings, load_settings
+from models.barrier import raise_barrier
+from models.errors import BarrierRefused, LedgerUnused
+from models.reconciliation import Reconciled
 from tests.simulation.clock import DAY, HOUR, MachineClock, Time
 from tests.simulation.discord import Line, WorldDiscord, WorldTransport
 from tests.simulation.effects import Disturbance, Effects
@@ -18,7 +24,7 @@ from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.seams import played
 from tests.simulation.shape import Shape, calm, draw_shape
 from tests.simulation.trace import Trace
-from tests.simulation.truth import Truth
+from tests.simulation.truth import FOREVER, Truth
 from tests.simulation.webhooks import Webhooks
 from tests.simulation.wire import Wire
 from tests.simulation.worker import Worker
@@ -60,6 +66,7 @@ class World:
         self.workers: list[Worker] = []
         self.down_until = self.started = 0.0
         self.is_over = False
+        self.last_comparison: Reconciled | None = None
         self.webhooks = Webhooks(
             self.scheduler, hubspot_clock, self.shape.webhooks, self._random("webhooks"), self.find_receiver
         )
@@ -137,12 +144,16 @@ class World:
             ends_at = max(ends_at, self.nature.ends_at + REST, self.webhooks.ends_at + HOUR)
         self.is_over = True
         self.scheduler.sleep(2 * DAY if self.shape.people.every else 0.0)
+        auditor = Process("auditor", mortal=False)
+        self.scheduler.join(self.scheduler.spawn(auditor, "compare", self._compare))
         for worker in self.workers:
             self.scheduler.kill(worker.process)
         self.scheduler.close()
 
     def start_worker(self) -> None:
         """Now, or when a downtime ends."""
+        if self.down_until == FOREVER:
+            return
         if self.down_until > self.time.now:
             self.scheduler.at(self.down_until, self.start_worker)
             return
@@ -169,6 +180,32 @@ class World:
         for worker in self.workers:
             if worker.process.alive:
                 self.effects.crash(worker.process)
+
+    def restore(self) -> None:
+        """An older backup takes the ledger's place; the operator says so before any worker starts."""
+        self.trace.note("world", "RESTORE")
+        self.go_down(FOREVER)
+        self.outside.restore()
+        self.truth.restored_at = self.time.now
+        operator = Process("operator", mortal=False)
+        self.scheduler.spawn(operator, "restore", self._raise_barrier)
+
+    def _raise_barrier(self) -> None:
+        with suppress(LedgerUnused, BarrierRefused):
+            raise_barrier()
+        self.down_until = self.time.now
+        self.start_worker()
+
+    def _compare(self) -> None:
+        """What ``reconcile`` says at rest."""
+        with suppress(LedgerUnused):
+            report = reconcile_tickets(
+                self.workers[-1].gateway,
+                since=None,
+                overlap=timedelta(seconds=self.shape.overlap_seconds),
+                now=self.machines[0].utc,
+            )
+            self.last_comparison = report.counts
 
     def _crashed(self, process: Process) -> None:
         """What it had in hand is in doubt from now on; the platform starts another."""

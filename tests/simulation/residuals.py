@@ -4,6 +4,7 @@ The sentences are those of ``docs/reliability.md``.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from tests.simulation.ending import Ending
 from tests.simulation.seams import BOT, WEBHOOK
@@ -19,15 +20,14 @@ ARRIVED_SECONDS = 60.0  #: after it began a card of the bot is there, or never w
 
 def explain_doubles(truth: Truth, ending: Ending, channel: str, policy: str) -> Iterator[str | None]:
     """For each card beyond the first the residual that brought it, or None where nothing does."""
-    words = [word for word in ending.words if word.resend]
     may_resend = policy == "resend" and channel == WEBHOOK
     cards = ending.cards_on(channel)
-    for card in cards[1:]:
+    for before, card in pairwise(cards):
         others = [one for one in cards if one is not card]
-        word = next((one for one in reversed(words) if one.at <= card.began_at), None)
-        if word is not None:
-            words.remove(word)
-            yield word_of(word, channel, others)
+        # What was said before the card before brought that one, so this one needs a reason of its own.
+        words = [one for one in ending.words if one.resend and before.began_at < one.at <= card.began_at]
+        if words:
+            yield word_of(words[-1], channel, others)
         elif channel == BOT:
             yield LATE_FIRST_BYTE if was_stopped(others) else None
         elif may_resend and was_in_doubt(truth, ending.sends_on(channel), card):

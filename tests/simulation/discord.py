@@ -98,15 +98,15 @@ class WorldTransport(httpx.BaseTransport):
         self._effects.pass_point("first byte", weight=weight)
         if send is not None:
             send.first_byte_at = self._truth.time.now
-        self._sleep(0.02, 0.5)
         match fate:
             case "lost before":
+                self._sleep(0.02, 0.5)
                 raise self._told(send, "unknown", httpx.ReadError("the connection broke"))
             case "late":
                 self._store_later(asked, send)
                 self._effects.scheduler.sleep(ANSWER_SECONDS)
                 raise self._told(send, "unknown", httpx.ReadTimeout("no answer in time"))
-        answer = self._answered(asked, send, FAULTS.get(fate))
+        answer = self._wait_for_answer(asked, send, FAULTS.get(fate))
         self._effects.pass_point("Discord answers", weight=weight)
         self._sleep(0.0, 0.2)
         match fate:
@@ -116,6 +116,16 @@ class WorldTransport(httpx.BaseTransport):
                 answer = httpx.Response(answer.status_code, headers=answer.headers, stream=Lost())
         self._tell(send, class_of(answer.status_code))
         return answer
+
+    def _wait_for_answer(self, asked: Request, send: Send | None, fault: Fault | None) -> httpx.Response:
+        """A request that has left arrives, whatever becomes of its sender."""
+        seconds, answers = self._rng.uniform(0.02, 0.5), list[httpx.Response]()
+        scheduler = self._effects.scheduler
+        scheduler.at(
+            self._truth.time.now + seconds, lambda: answers.append(self._answered(asked, send, fault))
+        )
+        scheduler.sleep(seconds + 0.001)
+        return answers[0]
 
     def _tell(self, send: Send | None, answer: str) -> None:
         if send is not None:

@@ -214,7 +214,7 @@ def is_waiting() -> Expression:
 
 def is_set_aside() -> Expression:
     """Failed five times."""
-    return WebhookEvent.set_aside_at.is_null(False) & (WebhookEvent.attempts >= MOST_ATTEMPTS)
+    return WebhookEvent.set_aside_at.is_null(False)
 
 
 @rerun_on_conflict

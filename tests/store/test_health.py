@@ -57,18 +57,18 @@ def test_open_and_held_tickets_and_the_oldest(ledger: Ledger) -> None:
     }  # fmt: skip
 
 
-def test_inbox_rows_set_aside_or_kept_do_not_wait(ledger: Ledger) -> None:
+def test_inbox_rows_that_were_set_aside_do_not_wait(ledger: Ledger) -> None:
     with connection():
-        rows = [(50, None), (10, None), (9000, 5), (9000, 0)]
-        for at, (received, failures) in enumerate(rows):
+        rows = [(50, False), (10, False), (9000, True)]
+        for at, (received, set_aside) in enumerate(rows):
             WebhookEvent.insert(
                 portal_id="1",
                 event_type="creation",
                 object_id=str(at),
                 occurred_at=CREATED,
                 received_at=ago(received),
-                attempts=failures or 0,
-                set_aside_at=None if failures is None else ago(1),
+                attempts=5 if set_aside else 0,
+                set_aside_at=ago(1) if set_aside else None,
             ).execute()
     depth = health.read_inbox()
     assert (depth.waiting, depth.set_aside) == (2, 1)

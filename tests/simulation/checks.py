@@ -5,13 +5,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from models.barrier import RESTORED
+from tests.simulation.absence import is_always_ours, judge_absence
 from tests.simulation.clock import DAY
 from tests.simulation.ending import Ending, Row, Settled, read_endings
-from tests.simulation.groups import OF_AGE, Group, explain_cards, find_groups, judge_group
+from tests.simulation.groups import (
+    OF_AGE,
+    UNKNOWN_PART,
+    Group,
+    explain_cards,
+    find_groups,
+    find_unknown_parts,
+    judge_group,
+)
 from tests.simulation.nature import OURS
 from tests.simulation.residuals import WRONG_CONFIRM, explain_doubles
 from tests.simulation.seams import BOT
-from tests.simulation.truth import TrueTicket
 from tests.simulation.world import World
 
 CLOCKS_APART = 1_800.0  #: more than any two clocks here differ
@@ -50,7 +58,9 @@ def judge(world: World) -> Judgement:
 
 
 def judge_merged(world: World, group: Group, judged: Judgement) -> None:
-    for sentence in judge_group(group, is_ours=is_always_ours(world, group.root)):
+    is_ours = is_always_ours(world, group.root)
+    judged.residuals[UNKNOWN_PART] += len(find_unknown_parts(group, is_ours=is_ours))
+    for sentence in judge_group(group, is_ours=is_ours):
         judged.faults.append((group.root.ticket.ticket_id, sentence))
     for channel in world.shape.channels:
         for ticket_id, why in explain_cards(group, channel):
@@ -182,26 +192,6 @@ def judge_final_skip(world: World, ending: Ending, settled: Settled) -> Iterator
     ours = not world.shape.pipelines or ticket.pipelines[-1][1] in OURS
     if settled.reason in ("gone", "other pipeline") and ours and not ticket.is_away:
         yield f"skipped as {settled.reason}, and it is back in ours"
-
-
-def judge_absence(world: World, ending: Ending) -> Iterator[str]:
-    ticket, restored_at = ending.ticket, world.truth.restored_at
-    if restored_at < ticket.last_shown_at < float("inf"):
-        yield "lost: a search showed it, and the ledger never knew it"
-    elif any(one.at > restored_at for one in ticket.accepted):
-        yield "lost: its webhook was answered with 200, and the ledger never knew it"
-    elif ending.is_young and is_always_ours(world, ending) and not (ticket.away or ticket.merged_into):
-        yield "lost: no source ever showed it"
-
-
-def is_always_ours(world: World, ending: Ending) -> bool:
-    """It and whatever it became."""
-    ticket: TrueTicket | None = ending.ticket
-    while ticket is not None and world.shape.pipelines:
-        if not all(one in OURS for _, one in ticket.pipelines):
-            return False
-        ticket = world.truth.tickets.get(ticket.merged_into or "")
-    return True
 
 
 def judge_hold(world: World, ending: Ending, told: Row) -> Iterator[str]:

@@ -91,6 +91,12 @@ class Effects:
         self.trace.note(process.name, "CRASH")
         self.truth.disable(process.name, FOREVER)
         self.on_crash(process)
+        self.end(process)
+
+    def end(self, process: Process) -> None:
+        """It is gone, whatever it was at."""
+        for actor in process.actors:
+            self.truth.cut_off_page(actor)
         self.scheduler.kill(process)
 
     def freeze(self, process: Process) -> None:

@@ -10,6 +10,7 @@ from tests.simulation.truth import FOREVER, Send
 READ_BEFORE = 600.0
 BOTH_TOLD = "two tickets told before anything showed that HubSpot had merged them"
 FORGOTTEN = "a merge of tickets that were told and forgotten"
+UNKNOWN_PART = "a new ticket that was merged into an old one before the ledger knew it"
 OF_AGE = ("before activation", "beyond memory")
 
 
@@ -83,13 +84,28 @@ def explain(group: Group, channel: str, card: Send, others: list[Send]) -> str |
 
 def judge_group(group: Group, *, is_ours: bool) -> Iterator[str]:
     """A part that was to be told keeps the ticket that it became from being skipped for its age."""
-    row = group.root.row
-    if row is None or row["state"] != "skipped" or row["reason"] not in OF_AGE or not is_ours:
-        return
-    if any(one.cards or one.forgotten for one in group.members.values()):
+    reason = age_skipped_for(group)
+    if reason is None or not is_ours:
         return
     for one in group.members.values():
         was_found = one.row is not None and one.row["ticket_created_at"] is not None
         shown = one.ticket.first_shown_at < one.ticket.merged_at < FOREVER
         if one.is_young and was_found and shown:
-            yield f"skipped as {row['reason']}, and its part {one.ticket.ticket_id} was to be told"
+            yield f"skipped as {reason}, and its part {one.ticket.ticket_id} was to be told"
+
+
+def find_unknown_parts(group: Group, *, is_ours: bool) -> list[Ending]:
+    """Those that nobody was told of, since the ledger knew nothing of them before they became part."""
+    if age_skipped_for(group) is None or not is_ours:
+        return []
+    parts = [one for one in group.members.values() if one is not group.root and one.is_young]
+    return [one for one in parts if one.row is None or one.row["ticket_created_at"] is None]
+
+
+def age_skipped_for(group: Group) -> str | None:
+    """The reason, where it was skipped for its age, and nothing of it was told or is forgotten."""
+    row = group.root.row
+    if row is None or row["state"] != "skipped" or row["reason"] not in OF_AGE:
+        return None
+    told = any(one.cards or one.forgotten for one in group.members.values())
+    return None if told else str(row["reason"])

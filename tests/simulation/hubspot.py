@@ -92,8 +92,7 @@ class WorldClient:
 
     def search(self, object_type: str, body: Json) -> Json:
         answer = self._ask("POST", f"/crm/v3/objects/{object_type}/search", body)
-        for one in answer["results"]:
-            self._truth.show(one["id"])
+        self._truth.show((one["id"] for one in answer["results"]), self._effects.scheduler.current)
         return answer
 
     def batch_read(self, object_type: str, ids: list[str], properties: list[str]) -> Json:

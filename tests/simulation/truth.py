@@ -1,5 +1,6 @@
 """What really happened: what the ledger cannot know, and what it is judged by."""
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from tests.simulation.clock import Time
@@ -13,6 +14,7 @@ class TrueTicket:
 
     ``sure_from`` is when search began to show it at every look. ``pipelines`` and ``away`` (in the bin, not
     readable) are spans by their start. ``missed_at`` and ``read_at`` are HubSpot's 404s and answers to reads.
+    ``shown_at`` are the searches that showed it, but for those ``cut_off_at`` before anything was stored.
     """
 
     ticket_id: str
@@ -25,7 +27,8 @@ class TrueTicket:
     merged_into: str | None = None
     merged_at: float = FOREVER
     first_shown_at: float = FOREVER
-    last_shown_at: float = FOREVER
+    shown_at: list[float] = field(default_factory=list)
+    cut_off_at: list[float] = field(default_factory=list)
     offered: list["Accepted"] = field(default_factory=list)
     accepted: list["Accepted"] = field(default_factory=list)
     missed_at: list[float] = field(default_factory=list)
@@ -90,12 +93,27 @@ class Truth:
     horizons: list[tuple[float, float]] = field(default_factory=list)
     #: What no code of the product may do, seen while it did.
     offences: list[str] = field(default_factory=list)
+    #: The last page that a search showed to each who looks, until a COMMIT of theirs.
+    pages: dict[Hashable, list[tuple[TrueTicket, float]]] = field(default_factory=dict)
 
-    def show(self, ticket_id: str) -> None:
-        ticket = self.tickets.get(ticket_id)
-        if ticket is not None:
-            ticket.first_shown_at = min(ticket.first_shown_at, self.time.now)
-            ticket.last_shown_at = self.time.now
+    def show(self, ticket_ids: Iterable[str], to: Hashable) -> None:
+        """One page, to one line of work of a process."""
+        now = self.time.now
+        page = [(self.tickets[one], now) for one in ticket_ids if one in self.tickets]
+        for ticket, _ in page:
+            ticket.first_shown_at = min(ticket.first_shown_at, now)
+            ticket.shown_at.append(now)
+        self.pages[to] = page
+
+    def keep_page(self, of: Hashable) -> None:
+        """A COMMIT of theirs came through."""
+        self.pages.pop(of, None)
+
+    def cut_off_page(self, of: Hashable) -> None:
+        """They died, or lost a statement, before a COMMIT: nobody can know what they had been shown."""
+        for ticket, at in self.pages.pop(of, ()):
+            ticket.shown_at.remove(at)
+            ticket.cut_off_at.append(at)
 
     def disable(self, process: str, until: float) -> None:
         self.unable.setdefault(process, []).append((self.time.now, until))

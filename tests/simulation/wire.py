@@ -87,14 +87,19 @@ class Wire:
         self._effects.pass_inner_point("COMMIT")
         cut = self._is_cut()
         if not cut and not self._is_lost():
-            type(opened).commit(opened)
+            self._commit_at_once()
             return
         if not cut and self._rng.random() < 0.5:
             self._effects.trace.note("wire", "the COMMIT's answer is lost")
-            type(opened).commit(opened)
+            self._commit_at_once()
         else:
             type(opened).rollback(opened)
         self._lose()
+
+    def _commit_at_once(self) -> None:
+        opened: Any = database.obj
+        type(opened).commit(opened)
+        self._effects.truth.keep_page(self._effects.scheduler.current)
 
     def _is_cut(self) -> bool:
         process = self._effects.scheduler.current.process
@@ -108,6 +113,7 @@ class Wire:
         return self._effects.scheduler.current.process.mortal
 
     def _lose(self) -> Any:
+        self._effects.truth.cut_off_page(self._effects.scheduler.current)
         self.lost += 1
         effects = self._effects
         effects.trace.note("wire", "LOST")

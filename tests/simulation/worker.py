@@ -288,4 +288,4 @@ class Worker:
                 cursors.drop_lease(name, self.name)
             releases.release_unsent(self.name)
         self.scheduler.sleep(10.0)
-        self.scheduler.kill(self.process)
+        self.world.effects.end(self.process)

@@ -1,0 +1,102 @@
+"""The judge tells what nature takes from what the product loses, by its cause."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests.simulation.absence import judge_absence
+from tests.simulation.clock import DAY, HOUR, to_text
+from tests.simulation.ending import Ending, Row, read_endings
+from tests.simulation.groups import Group, find_unknown_parts, judge_group
+from tests.simulation.ledger import ledgers
+from tests.simulation.truth import TrueTicket
+from tests.simulation.world import World
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """One that nobody lives through: a ledger, and the truth as a test tells it."""
+    with ledgers() as made, made.new() as outside:
+        made_up = World(1, outside)
+        made_up.shape = replace(made_up.shape, pipelines=())
+        made_up.truth.activated_at = made_up.time.now - HOUR
+        yield made_up
+
+
+def add_ticket(world: World, ticket_id: str, parts: tuple[str, ...] = (), age: float = 0.0) -> TrueTicket:
+    now = world.time.now
+    ticket = TrueTicket(ticket_id, now - age, now, now, [(now, "0")], parts=parts)
+    world.truth.tickets[ticket_id] = ticket
+    for part in parts:
+        world.truth.tickets[part].merged_into = ticket_id
+        world.truth.tickets[part].merged_at = now
+    return ticket
+
+
+def ending_of(world: World, ticket_id: str) -> Ending:
+    (found,) = [one for one in read_endings(world.truth, world.outside) if one.ticket.ticket_id == ticket_id]
+    return found
+
+
+def absence(world: World, ticket_id: str) -> list[str]:
+    return list(judge_absence(world, ending_of(world, ticket_id)))
+
+
+def test_a_page_that_was_stored_and_left_no_row_is_a_loss_whatever_became_of_the_ticket(world: World) -> None:
+    add_ticket(world, "1")
+    world.truth.show(["1"], to="poll")
+    world.truth.keep_page(of="poll")
+    world.truth.cut_off_page(of="poll")
+    add_ticket(world, "2", parts=("1",))
+    assert absence(world, "1") == ["lost: a search showed it, and the ledger never knew it"]
+
+
+def test_a_page_that_was_cut_off_must_come_again_while_the_ticket_is_there(world: World) -> None:
+    add_ticket(world, "1", age=30 * DAY)
+    world.truth.show(["1"], to="poll")
+    world.truth.cut_off_page(of="sweep")
+    assert absence(world, "1") == ["lost: a search showed it, and the ledger never knew it"]
+    world.truth.cut_off_page(of="poll")
+    assert absence(world, "1") == ["lost: the look that showed it was cut off, and none showed it again"]
+    add_ticket(world, "2", parts=("1",))
+    assert absence(world, "1") == []
+
+
+def test_another_look_that_was_stored_counts_beside_one_that_was_cut_off(world: World) -> None:
+    add_ticket(world, "1")
+    for look in ("poll", "sweep"):
+        world.truth.show(["1"], to=look)
+    world.truth.cut_off_page(of="poll")
+    world.truth.keep_page(of="sweep")
+    add_ticket(world, "2", parts=("1",))
+    assert absence(world, "1") == ["lost: a search showed it, and the ledger never knew it"]
+
+
+def skipped_row(created_at: float | None) -> Row:
+    text = None if created_at is None else to_text(created_at)
+    return {"state": "skipped", "reason": "beyond memory", "ticket_created_at": text}
+
+
+def group_of(world: World, part_row: Row | None) -> Group:
+    add_ticket(world, "1")
+    part = world.truth.tickets["1"]
+    part.first_shown_at = world.time.now - 1
+    add_ticket(world, "2", parts=("1",), age=30 * DAY)
+    members = {one: ending_of(world, one) for one in ("1", "2")}
+    members["1"] = replace(members["1"], row=part_row)
+    members["2"] = replace(members["2"], row=skipped_row(None))
+    return Group(members["2"], members)
+
+
+def test_a_part_that_the_ledger_never_knew_is_a_residual_and_one_that_it_found_is_a_loss(
+    world: World,
+) -> None:
+    unknown = group_of(world, None)
+    assert [one.ticket.ticket_id for one in find_unknown_parts(unknown, is_ours=True)] == ["1"]
+    assert list(judge_group(unknown, is_ours=True)) == []
+    found = group_of(world, skipped_row(world.time.now) | {"state": "merged"})
+    assert find_unknown_parts(found, is_ours=True) == []
+    assert list(judge_group(found, is_ours=True)) == [
+        "skipped as beyond memory, and its part 1 was to be told"
+    ]

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from models.barrier import RESTORED
 from tests.simulation.absence import is_always_ours, judge_absence
-from tests.simulation.clock import DAY
-from tests.simulation.ending import Ending, Row, Settled, read_endings
+from tests.simulation.clock import CLOCKS_APART, DAY
+from tests.simulation.ending import Ending, Row, Settled, read_endings, settled_of
 from tests.simulation.groups import (
     OF_AGE,
     UNKNOWN_PART,
@@ -20,9 +20,8 @@ from tests.simulation.groups import (
 from tests.simulation.nature import OURS
 from tests.simulation.residuals import WRONG_CONFIRM, explain_doubles
 from tests.simulation.seams import BOT
+from tests.simulation.told import is_told, is_wrongly_confirmed
 from tests.simulation.world import World
-
-CLOCKS_APART = 1_800.0  #: more than any two clocks here differ
 
 
 @dataclass
@@ -118,16 +117,6 @@ def state_of(ending: Ending) -> str:
     return f"forgotten {ending.forgotten[-1].state}" if ending.forgotten else "never seen"
 
 
-def is_wrongly_confirmed(world: World, ending: Ending) -> bool:
-    return not is_told(world, ending) and any(
-        not word.resend and set(world.shape.channels) > word.channels_with_card for word in ending.words
-    )
-
-
-def is_told(world: World, ending: Ending) -> bool:
-    return all(ending.cards_on(channel) for channel in world.shape.channels)
-
-
 def judge_state(world: World, ending: Ending) -> Iterator[str]:
     for settled in ending.forgotten:
         yield from judge_settled(world, ending, settled)
@@ -137,7 +126,7 @@ def judge_state(world: World, ending: Ending) -> Iterator[str]:
         return
     match ending.row["state"]:
         case "notified" | "skipped" | "merged":
-            settled = Settled(ending.row["state"], ending.row["reason"])
+            settled = settled_of(ending.row)
             yield from judge_settled(world, ending, settled)
             yield from judge_final_skip(world, ending, settled)
         case "unconfirmed":
@@ -152,7 +141,7 @@ def judge_settled(world: World, ending: Ending, settled: Settled) -> Iterator[st
     """Whether what the ledger said as it settled is true."""
     match settled.state:
         case "notified":
-            if not is_told(world, ending) and not is_wrongly_confirmed(world, ending):
+            if not is_told(world, ending, settled) and not is_wrongly_confirmed(world, ending):
                 yield "notified, and a card is not there"
         case "skipped":
             refuted = refute_reason(world, ending, settled.reason)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 MONDAY = datetime(2026, 11, 23, 10, 0, tzinfo=UTC).timestamp()
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
+CLOCKS_APART = 1_800.0  #: more than any two clocks here differ
 
 
 @dataclass(slots=True)

@@ -14,10 +14,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A row as it stands, or as retention deleted it."""
+    """A row as it stands, or as retention deleted it ``at`` that time; ``settled_at`` is the ledger's."""
 
     state: str
     reason: str | None
+    settled_at: float
     at: float = 0.0
 
 
@@ -70,7 +71,7 @@ def read_endings(truth: Truth, outside: Outside) -> list[Ending]:
             ticket,
             rows.get(one),
             deliveries.get(one, []),
-            [Settled(row["state"], row["reason"], seconds(row["at"])) for row in forgotten.get(one, [])],
+            [settled_of(row, seconds(row["at"])) for row in forgotten.get(one, [])],
             [(seconds(row["occurred_at"]), seconds(row["at"])) for row in drained.get(one, [])],
             truth.sends.get(one, []),
             truth.words.get(one, []),
@@ -79,6 +80,10 @@ def read_endings(truth: Truth, outside: Outside) -> list[Ending]:
         )
         for one, ticket in truth.tickets.items()
     ]
+
+
+def settled_of(row: Row, at: float = 0.0) -> Settled:
+    return Settled(row["state"], row["reason"], seconds(row["processed_at"]), at)
 
 
 def by_ticket(rows: list[Row]) -> dict[str, list[Row]]:

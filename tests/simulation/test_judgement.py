@@ -7,10 +7,12 @@ import pytest
 
 from tests.simulation.absence import judge_absence
 from tests.simulation.clock import DAY, HOUR, to_text
-from tests.simulation.ending import Ending, Row, read_endings
+from tests.simulation.ending import Ending, Row, Settled, read_endings
 from tests.simulation.groups import Group, find_unknown_parts, judge_group
 from tests.simulation.ledger import ledgers
-from tests.simulation.truth import TrueTicket
+from tests.simulation.seams import BOT, WEBHOOK
+from tests.simulation.told import is_told
+from tests.simulation.truth import Send, TrueTicket
 from tests.simulation.world import World
 
 
@@ -19,7 +21,7 @@ def world() -> Iterator[World]:
     """One that nobody lives through: a ledger, and the truth as a test tells it."""
     with ledgers() as made, made.new() as outside:
         made_up = World(1, outside)
-        made_up.shape = replace(made_up.shape, pipelines=())
+        made_up.shape = replace(made_up.shape, pipelines=(), channels=(BOT,))
         made_up.truth.activated_at = made_up.time.now - HOUR
         yield made_up
 
@@ -100,3 +102,19 @@ def test_a_part_that_the_ledger_never_knew_is_a_residual_and_one_that_it_found_i
     assert list(judge_group(found, is_ours=True)) == [
         "skipped as beyond memory, and its part 1 was to be told"
     ]
+
+
+def test_the_card_of_a_part_counts_where_a_restore_let_the_bot_look_for_it(world: World) -> None:
+    add_ticket(world, "1")
+    now = world.time.now
+    world.truth.sends["1"] = [Send("1", BOT, "worker-1", now, "sent", now, now, stored_at=now)]
+    add_ticket(world, "2", parts=("1",), age=DAY)
+    settled = Settled("notified", None, settled_at=now + DAY)
+    assert not is_told(world, ending_of(world, "2"), settled)
+    world.truth.restored_at = now + HOUR
+    assert is_told(world, ending_of(world, "2"), settled)
+    assert not is_told(world, ending_of(world, "2"))
+    early = replace(settled, settled_at=now - DAY)
+    assert not is_told(world, ending_of(world, "2"), early)
+    world.shape = replace(world.shape, channels=(WEBHOOK,))
+    assert not is_told(world, ending_of(world, "2"), settled)

@@ -21,9 +21,9 @@ CREATE TABLE sim_drained (ticket_id TEXT, event_type TEXT, occurred_at TEXT, at 
 CREATE TRIGGER sim_drain AFTER DELETE ON webhook_inbox BEGIN
     INSERT INTO sim_drained VALUES (OLD.object_id, OLD.event_type, OLD.occurred_at, {NOW});
 END;
-CREATE TABLE sim_forgotten (ticket_id TEXT, state TEXT, reason TEXT, at TEXT);
+CREATE TABLE sim_forgotten (ticket_id TEXT, state TEXT, reason TEXT, processed_at TEXT, at TEXT);
 CREATE TRIGGER sim_forget AFTER DELETE ON processed_tickets BEGIN
-    INSERT INTO sim_forgotten VALUES (OLD.ticket_id, OLD.state, OLD.reason, {NOW});
+    INSERT INTO sim_forgotten VALUES (OLD.ticket_id, OLD.state, OLD.reason, OLD.processed_at, {NOW});
 END;
 CREATE TABLE sim_offences (ticket_id TEXT, sentence TEXT);
 """ + "".join(

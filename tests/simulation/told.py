@@ -1,0 +1,42 @@
+"""Whether a ticket that the ledger calls told has its card."""
+
+from collections.abc import Iterator
+
+from tests.simulation.clock import CLOCKS_APART
+from tests.simulation.ending import Ending, Settled
+from tests.simulation.seams import BOT
+from tests.simulation.truth import Truth
+from tests.simulation.world import World
+
+
+def is_told(world: World, ending: Ending, settled: Settled | None = None) -> bool:
+    """On every channel; where ``settled`` is given, also by the card of a part that a look found."""
+    return all(
+        ending.cards_on(channel)
+        or (channel == BOT and settled is not None and was_told_as_part(world.truth, ending, settled))
+        for channel in world.shape.channels
+    )
+
+
+def was_told_as_part(truth: Truth, ending: Ending, settled: Settled) -> bool:
+    """What a restore holds, the bot looks for by its parts too: one of them may have been told for it."""
+    if not ending.ticket.created_at < truth.restored_at < settled.settled_at + CLOCKS_APART:
+        return False
+    found_until = settled.settled_at + CLOCKS_APART
+    return any(
+        send.channel == BOT and send.stored_at is not None and send.stored_at <= found_until
+        for part in parts_of(truth, ending.ticket.ticket_id)
+        for send in truth.sends.get(part, ())
+    )
+
+
+def parts_of(truth: Truth, ticket_id: str) -> Iterator[str]:
+    for part in truth.tickets[ticket_id].parts:
+        yield part
+        yield from parts_of(truth, part)
+
+
+def is_wrongly_confirmed(world: World, ending: Ending) -> bool:
+    return not is_told(world, ending) and any(
+        not word.resend and set(world.shape.channels) > word.channels_with_card for word in ending.words
+    )

@@ -18,7 +18,7 @@ from tests.simulation.groups import (
     judge_group,
 )
 from tests.simulation.nature import OURS
-from tests.simulation.residuals import WRONG_CONFIRM, explain_doubles
+from tests.simulation.residuals import LOST_EVENT, WRONG_CONFIRM, explain_doubles
 from tests.simulation.seams import BOT
 from tests.simulation.told import is_told, is_wrongly_confirmed
 from tests.simulation.world import World
@@ -98,6 +98,7 @@ def judge_ticket(world: World, ending: Ending, judged: Judgement) -> None:
     for channel in world.shape.channels:
         judge_doubles(world, ending, channel, judged)
     judged.residuals[WRONG_CONFIRM] += is_wrongly_confirmed(world, ending)
+    judged.residuals[LOST_EVENT] += is_skipped_for_age(ending) and ending.event_is_lost
 
 
 def judge_doubles(world: World, ending: Ending, channel: str, judged: Judgement) -> None:
@@ -171,12 +172,19 @@ def refute_reason(world: World, ending: Ending, reason: str | None) -> str | Non
     return None if true else refutation
 
 
+def is_skipped_for_age(ending: Ending) -> bool:
+    """A ticket for itself, that nobody was told of."""
+    is_single = ending.ticket.merged_into is None and not ending.ticket.parts
+    of_age = ending.row is not None and ending.row["reason"] in OF_AGE
+    return is_single and of_age and not ending.cards
+
+
 def judge_final_skip(world: World, ending: Ending, settled: Settled) -> Iterator[str]:
     """A skipped ticket opens again by what shows it; at rest everything that is there was shown."""
     ticket = ending.ticket
     if ticket.merged_into is not None or ticket.parts:
         return  # its group is judged
-    if ending.counts and settled.reason in OF_AGE and not ending.cards:
+    if is_skipped_for_age(ending) and ending.event_is_known:
         yield f"skipped as {settled.reason}, and a creation event overrides that"
     ours = not world.shape.pipelines or ticket.pipelines[-1][1] in OURS
     if settled.reason in ("gone", "other pipeline") and ours and not ticket.is_away:

@@ -24,13 +24,17 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """``row`` is None where the ledger has none (now); ``drained`` are creation events: (occurred, at)."""
+    """``row`` is None where the ledger has none (now).
+
+    ``drained`` are creation events: when each occurred and was drained, and whether a restore took that away,
+    since the backup is older.
+    """
 
     ticket: TrueTicket
     row: Row | None
     deliveries: list[Row]
     forgotten: list[Settled]
-    drained: list[tuple[float, float]]
+    drained: list[tuple[float, float, bool]]
     sends: list[Send]
     words: list[Word]
     doubted: list[float]
@@ -58,7 +62,23 @@ class Ending:
     @property
     def counts(self) -> bool:
         """Whether a creation event overrode activation and horizon (design §5)."""
-        return any(occurred > max(self.activated_at, at - EVENT_COUNTS) for occurred, at in self.drained)
+        return bool(self._counting())
+
+    @property
+    def event_is_known(self) -> bool:
+        return any(not lost for lost in self._counting())
+
+    @property
+    def event_is_lost(self) -> bool:
+        """Such an event is in no ledger any more: HubSpot had its 200, and repeats nothing."""
+        return bool(self._counting()) and not self.event_is_known
+
+    def _counting(self) -> list[bool]:
+        return [
+            lost
+            for occurred, at, lost in self.drained
+            if occurred > max(self.activated_at, at - EVENT_COUNTS)
+        ]
 
 
 def read_endings(truth: Truth, outside: Outside) -> list[Ending]:
@@ -72,7 +92,10 @@ def read_endings(truth: Truth, outside: Outside) -> list[Ending]:
             rows.get(one),
             deliveries.get(one, []),
             [settled_of(row, seconds(row["at"])) for row in forgotten.get(one, [])],
-            [(seconds(row["occurred_at"]), seconds(row["at"])) for row in drained.get(one, [])],
+            [
+                (seconds(row["occurred_at"]), seconds(row["at"]), bool(row["lost"]))
+                for row in drained.get(one, [])
+            ],
             truth.sends.get(one, []),
             truth.words.get(one, []),
             truth.doubted.get(one, []),

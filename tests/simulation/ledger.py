@@ -31,15 +31,17 @@ class Outside:
             self._session.backup(copy)
 
     def restore(self) -> None:
-        """The backup takes the ledger's place; what watched the ledger stays as it is."""
+        """The backup takes the ledger's place; what watched it stays, and says what is lost."""
         watched = {name: self.rows(f"SELECT * FROM {name}") for name in WATCHED}
         with closing(sqlite3.connect(self._path.with_suffix(".backup"))) as copy:
             copy.backup(self._session)
+        drained = len(self.rows("SELECT 1 FROM sim_drained"))
         for name, rows in watched.items():
             self._session.execute(f"DELETE FROM {name}")
             for row in rows:
                 places = ", ".join("?" * len(row))
                 self._session.execute(f"INSERT INTO {name} VALUES ({places})", tuple(row.values()))
+        self._session.execute("UPDATE sim_drained SET lost = 1 WHERE rowid > ?", (drained,))
 
     def close(self) -> None:
         self._session.close()

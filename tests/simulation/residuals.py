@@ -15,6 +15,7 @@ LATE_ARRIVAL = "a request that arrived after a person had looked and said resend
 LATE_FIRST_BYTE = "a worker stopped between its last look at the lease and the first byte"
 POLICY = "UNCONFIRMED_POLICY=resend after a send that did arrive"
 WRONG_CONFIRM = "confirm of a ticket whose card did not arrive"
+LOST_EVENT = "skipped for its age, and a restore took away the event that overrides it"
 ARRIVED_SECONDS = 60.0  #: after it began a card of the bot is there, or never will be
 
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from models.database import connection, transaction
+from models.inbox import EventType, WebhookEvent
 from tests.simulation.absence import judge_absence
 from tests.simulation.clock import DAY, HOUR, to_text
 from tests.simulation.ending import Ending, Row, Settled, read_endings
@@ -102,6 +105,29 @@ def test_a_part_that_the_ledger_never_knew_is_a_residual_and_one_that_it_found_i
     assert list(judge_group(found, is_ours=True)) == [
         "skipped as beyond memory, and its part 1 was to be told"
     ]
+
+
+def drain(world: World, ticket_id: str, occurred_at: float) -> None:
+    event = {"portal_id": "1", "event_type": EventType.CREATION, "object_id": ticket_id}
+    with connection(), transaction():
+        WebhookEvent.create(**event, occurred_at=datetime.fromtimestamp(occurred_at, UTC))
+        WebhookEvent.delete().execute()
+
+
+def test_a_restore_takes_away_the_events_that_were_drained_since_the_backup(world: World) -> None:
+    add_ticket(world, "1")
+    add_ticket(world, "2")
+    now = datetime.now(UTC).timestamp()
+    world.truth.activated_at = now - DAY
+    drain(world, "1", now - 1)
+    world.outside.back_up()
+    drain(world, "2", now - 1)
+    world.outside.restore()
+    before, since = ending_of(world, "1"), ending_of(world, "2")
+    assert (before.counts, before.event_is_known, before.event_is_lost) == (True, True, False)
+    assert (since.counts, since.event_is_known, since.event_is_lost) == (True, False, True)
+    drain(world, "2", now - 1)
+    assert ending_of(world, "2").event_is_known
 
 
 def test_the_card_of_a_part_counts_where_a_restore_let_the_bot_look_for_it(world: World) -> None:

@@ -17,9 +17,9 @@ END;"""
 
 WATCHED = ("sim_drained", "sim_forgotten", "sim_offences")
 WATCH = f"""
-CREATE TABLE sim_drained (ticket_id TEXT, event_type TEXT, occurred_at TEXT, at TEXT);
+CREATE TABLE sim_drained (ticket_id TEXT, event_type TEXT, occurred_at TEXT, at TEXT, lost INTEGER);
 CREATE TRIGGER sim_drain AFTER DELETE ON webhook_inbox BEGIN
-    INSERT INTO sim_drained VALUES (OLD.object_id, OLD.event_type, OLD.occurred_at, {NOW});
+    INSERT INTO sim_drained VALUES (OLD.object_id, OLD.event_type, OLD.occurred_at, {NOW}, 0);
 END;
 CREATE TABLE sim_forgotten (ticket_id TEXT, state TEXT, reason TEXT, processed_at TEXT, at TEXT);
 CREATE TRIGGER sim_forget AFTER DELETE ON processed_tickets BEGIN

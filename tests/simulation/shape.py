@@ -114,7 +114,7 @@ def draw_shape(rng: random.Random) -> Shape:
     return Shape(
         kind=kind,
         seconds=seconds,
-        tickets=rng.choice((150, 400, 800, 1_200)),
+        tickets=rng.choice((400, 1_200, 2_500)),
         workers=rng.choice((1, 2, 2, 3)),
         threads=rng.choice((1, 2, 4)),
         lease_seconds=rng.choice((30.0, 60.0, 120.0)),

@@ -75,6 +75,7 @@ def judge_world(world: World) -> Iterator[str]:
         yield f"a webhook of {row['object_id']} still waits in the inbox"
     for row in world.outside.rows("SELECT DISTINCT ticket_id, sentence FROM sim_offences"):
         yield f"{row['ticket_id']}: {row['sentence']}"
+    yield from world.other_portal.find_traces(world)
     if world.portal.write_attempts:
         yield f"HubSpot was written to: {world.portal.write_attempts[0]}"
     named = Counter(

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.hubspot.faults import Refused, Unreadable, translated
-from jobs.sandbox.hubspot import SANDBOX_TOKEN, SimulatedHubSpot
+from jobs.sandbox.hubspot import SANDBOX_PORTAL_ID, SANDBOX_TOKEN, SimulatedHubSpot
 from jobs.sandbox.portal import Collection, Record
 from jobs.sandbox.serving import Answer, Request
 from tests.simulation.clock import MachineClock, utc
@@ -32,8 +32,15 @@ class LateReads(Collection):
 class WorldPortal(SimulatedHubSpot):
     """``unindexed`` tickets are in no search yet, ``flapping`` ones are missing in some."""
 
-    def __init__(self, clock: MachineClock, rng: random.Random) -> None:
-        super().__init__(search_limit_per_second=None, clock=clock.seconds)
+    def __init__(
+        self,
+        clock: MachineClock,
+        rng: random.Random,
+        portal_id: int = SANDBOX_PORTAL_ID,
+        last_id: int | None = None,
+    ) -> None:
+        super().__init__(search_limit_per_second=None, clock=clock.seconds, portal_id=portal_id)
+        self._last_id = last_id or self._last_id
         self._rng = rng
         self.reads = LateReads()
         self.collections["tickets"] = self.reads

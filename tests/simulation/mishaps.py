@@ -36,6 +36,8 @@ def plan_mishaps(world: "World", start: float, seconds: float, rng: random.Rando
         world.scheduler.at(backed_up_at + rng.uniform(0.0, 0.3) * seconds, world.restore)
     if shape.hubspot.failing:
         plan_outage_of_hubspot(world, moment(), rng)
+    for _ in range(shape.other_portals):
+        world.other_portal.plan(world, moment(), rng)
 
 
 def usual(shape: DiscordShape) -> Line:

@@ -57,6 +57,7 @@ def happened(world: World) -> Counter[str]:
             "crashes": world.effects.crashes,
             "freezes": world.effects.freezes,
             "database faults": world.wire.lost,
+            "refused starts": world.refusals,
             "sends": len(sends),
             "unknown outcomes": sum(send.answer in ("unknown", None) for send in sends),
             "persons' words": sum(map(len, world.truth.words.values())),

@@ -100,6 +100,7 @@ class Shape:
     clocks_apart: float
     clock_steps: int
     model_breaks: float
+    other_portals: int
 
 
 def draw_shape(rng: random.Random) -> Shape:
@@ -139,6 +140,7 @@ def draw_shape(rng: random.Random) -> Shape:
         clocks_apart=rng.choice((0.0, 5.0, 60.0, 300.0)),
         clock_steps=rng.choice((0, 0, 0, 2)),
         model_breaks=rng.choice((0.0, 0.0, 0.02)),
+        other_portals=rng.choice((0, 0, 0, 0, 1)),
     )
 
 

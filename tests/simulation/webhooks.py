@@ -24,7 +24,7 @@ WORKFLOW_LATEST = 3 * DAY
 class Call:
     """One webhook on its way; ``occurred_at`` is 0 for a workflow's, which tells no time.
 
-    ``parts`` are the two tickets that a merge made ``ticket`` of.
+    ``parts`` are the two tickets that a merge made ``ticket`` of; ``portal_id`` is the account it is of.
     """
 
     ticket: TrueTicket
@@ -34,6 +34,7 @@ class Call:
     ends_at: float = FOREVER
     tries: int = 0
     answered: bool = field(default=False)
+    portal_id: int = SANDBOX_PORTAL_ID
 
     @property
     def body(self) -> bytes:
@@ -41,10 +42,9 @@ class Call:
             return json.dumps([self._merge]).encode()
         if self.occurred_at:
             event = creation_event(self.ticket.ticket_id, self.event_id, int(self.occurred_at * 1000))
-            return json.dumps([event]).encode()
-        return json.dumps(
-            {"hs_object_id": int(self.ticket.ticket_id), "portalId": SANDBOX_PORTAL_ID}
-        ).encode()
+            return json.dumps([event | {"portalId": self.portal_id}]).encode()
+        ticket_id = int(self.ticket.ticket_id)
+        return json.dumps({"hs_object_id": ticket_id, "portalId": self.portal_id}).encode()
 
     @property
     def _merge(self) -> dict[str, object]:
@@ -74,15 +74,17 @@ class Webhooks:
         self._event_ids = 0
         self.ends_at = 0.0
 
-    def tell_creation(self, ticket: TrueTicket) -> None:
+    def tell_creation(self, ticket: TrueTicket, portal_id: int = SANDBOX_PORTAL_ID) -> None:
         shape, rng = self._shape, self._rng
         if rng.random() < shape.sent:
             self._event_ids += 1
             late = rng.uniform(0, shape.latest) if rng.random() < shape.late else rng.uniform(0.3, 5.0)
-            self._plan(Call(ticket, self._event_ids, self._clock.seconds()), late)
+            call = Call(ticket, self._event_ids, self._clock.seconds(), portal_id=portal_id)
+            self._plan(call, late)
         if rng.random() < shape.workflow:
             ends_at = self._scheduler.time.now + WORKFLOW_LATEST
-            self._plan(Call(ticket, 0, 0.0, ends_at=ends_at), rng.uniform(1.0, WORKFLOW_LATEST))
+            call = Call(ticket, 0, 0.0, ends_at=ends_at, portal_id=portal_id)
+            self._plan(call, rng.uniform(1.0, WORKFLOW_LATEST))
 
     def tell_merge(self, ticket: TrueTicket, parts: tuple[str, str]) -> None:
         """HubSpot may tell that a ticket was created, too."""
@@ -111,7 +113,7 @@ class Webhooks:
 
     def _receive(self, receiver: Worker, call: Call) -> None:
         """The receiver's own steps: parse, commit, answer."""
-        received = parse_body(call.body, str(SANDBOX_PORTAL_ID) if receiver.is_open else None)
+        received = parse_body(call.body, receiver.portal_id)
         ticket, now = call.ticket, self._scheduler.time.now
         is_creation = call.occurred_at > 0 and not call.parts
         ticket.offered.append(Accepted(now, is_creation, call.occurred_at))

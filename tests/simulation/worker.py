@@ -26,7 +26,7 @@ from jobs.reconcile_tickets import is_reconcile_due, reconcile_tickets
 from jobs.run_report import Result
 from jobs.sweep_tickets import is_sweep_due, sweep_tickets
 from models import claims, cursors, releases
-from models.errors import StoreError, StoreUnreachable
+from models.errors import StoreError, StoreUnreachable, WrongPortal
 from tests.simulation.clock import DAY, HOUR, MachineClock
 from tests.simulation.hubspot import WorldClient
 from tests.simulation.scheduler import Process
@@ -80,12 +80,18 @@ class Worker:
     def gateway(self) -> HubSpotGateway:
         return self._parts.gateway
 
+    @property
+    def portal_id(self) -> str | None:
+        """The ledger's portal, once it is open."""
+        return self.gateway.fetch_account().portal_id if self.is_open else None
+
     def spawn(self, name: str, work: Callable[[], object]) -> None:
         self.scheduler.spawn(self.process, name, work)
 
     def _build_parts(self) -> Parts:
         world = self.world
-        client = WorldClient(world.portal, world.weather, world.effects, world.truth, self.clock)
+        portal = world.other_portal.portal if world.other_portal.is_met else world.portal
+        client = WorldClient(portal, world.weather, world.effects, world.truth, self.clock)
         gateway = HubSpotGateway(client, pipelines=self.shape.pipelines)  # type: ignore[arg-type]
         return Parts(
             settings=world.settings,
@@ -135,6 +141,9 @@ class Worker:
                 return open_ledger(self._parts)
             except (SourceError, StoreUnreachable):
                 self.stopping.wait(20.0)
+            except WrongPortal:
+                self.world.refuse(self)
+                return None
         return None
 
     def _build_handling(self, desk: Desk) -> Handling:

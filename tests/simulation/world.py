@@ -19,6 +19,7 @@ from tests.simulation.log import listening
 from tests.simulation.mishaps import plan_mishaps, usual
 from tests.simulation.model import Model
 from tests.simulation.nature import Nature
+from tests.simulation.other_portal import OtherPortal
 from tests.simulation.people import Operator
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.seams import played
@@ -57,6 +58,7 @@ class World:
         self.settable = self.clocks[1:]
         self.wire = Wire(self.effects, database_clock, self._random("wire"))
         self.portal = WorldPortal(hubspot_clock, self._random("portal"))
+        self.other_portal = OtherPortal(hubspot_clock, self._random("other portal"))
         self.weather = Weather(self._random("weather"))
         limits = RateLimits() if self.shape.discord.rate_limits else None
         self.discord = WorldDiscord(clock=discord_clock.seconds, rate_limits=limits)
@@ -65,6 +67,7 @@ class World:
         self.settings = self._load_settings()
         self.workers: list[Worker] = []
         self.down_until = self.started = 0.0
+        self.refusals = 0
         self.is_over = False
         self.last_comparison: Reconciled | None = None
         self.webhooks = Webhooks(
@@ -134,6 +137,7 @@ class World:
         self.weather.failing, self.weather.down, self.model.breaks = 0.0, False, 0.0
         self.transport.line = Line()
         self.down_until = 0.0
+        self.other_portal.leave()
         for worker in list(self.workers):
             worker.process.frozen_until = 0.0
             worker.stop()
@@ -172,6 +176,13 @@ class World:
         if running:
             self.start_worker()
             running[0].stop()
+
+    def refuse(self, worker: Worker) -> None:
+        """It ended with one line about its settings; the platform starts another."""
+        self.trace.note(worker.name, "REFUSED")
+        self.refusals += 1
+        self.scheduler.at(self.time.now + self.rng.expovariate(1 / 300), self.start_worker)
+        self.scheduler.kill(worker.process)
 
     def go_down(self, seconds: float) -> None:
         """All workers are gone, and nobody starts another for so long."""

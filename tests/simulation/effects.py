@@ -1,7 +1,9 @@
 """Every effect of a simulated process passes here: the seed may crash, freeze or delay it just before.
 
-To crash before an effect is to crash after the one before it, so one place for each is enough. A dead process
-has no more effects, whatever its unwinding code tries.
+To crash before an effect is to crash after the one before it, so one place for each is enough. To freeze is
+not the same: what a process does by itself in between, such as to look at a clock, it does before or after
+the freeze. So there is a second place after what it commits. A dead process has no more effects, whatever its
+unwinding code tries.
 """
 
 import random
@@ -31,9 +33,16 @@ class Effects:
     """``on_crash`` is told of a process the moment it dies, before anything of it unwinds."""
 
     def __init__(
-        self, scheduler: Scheduler, trace: Trace, truth: Truth, rng: random.Random, plan: Disturbance
+        self,
+        scheduler: Scheduler,
+        trace: Trace,
+        truth: Truth,
+        rng: random.Random,
+        plan: Disturbance,
+        after: random.Random,
     ) -> None:
         self.scheduler, self.trace, self.truth, self._rng = scheduler, trace, truth, rng
+        self._after = after
         self.on_crash: Callable[[Process], object] = lambda _: None
         self.crashes = self.freezes = 0
         self.use(plan)
@@ -43,13 +52,14 @@ class Effects:
         self._delay_in = self._draw(plan.delay_every)
         self._crash_in = self._draw(plan.crash_every)
         self._freeze_in = self._draw(plan.freeze_every)
+        self._freeze_after_in = self._draw(plan.freeze_every, self._after)
 
     @property
     def send_weight(self) -> float:
         return self._plan.send_weight
 
-    def _draw(self, every: float) -> float:
-        return self._rng.expovariate(1 / every) if every else float("inf")
+    def _draw(self, every: float, rng: random.Random | None = None) -> float:
+        return (rng or self._rng).expovariate(1 / every) if every else float("inf")
 
     def pass_point(self, what: str, *details: object, weight: float = 1.0) -> None:
         """Outside of a transaction: others may take turns here. Raises Died in a process that is dead."""
@@ -85,6 +95,15 @@ class Effects:
                 self._crash_in = self._draw(self._plan.crash_every)
                 self.crash(process)
                 raise Died
+
+    def pass_committed(self) -> None:
+        """Right after a commit, and before the process acts on it: others may take turns here."""
+        process = self.scheduler.current.process
+        if process.mortal and process.alive:
+            self._freeze_after_in -= 1
+            if self._freeze_after_in < 0:
+                self._freeze_after_in = self._draw(self._plan.freeze_every, self._after)
+                self.freeze(process)
 
     def crash(self, process: Process) -> None:
         self.crashes += 1

@@ -73,7 +73,11 @@ class Wire:
         if self._is_cut():
             self._lose()
         if not self._is_lost():
-            return self._run(sql, params)
+            done = self._run(sql, params)
+            if on_postgres() or done.description is None:
+                # SQLite has not committed what returns rows before they were fetched.
+                self._effects.pass_committed()
+            return done
         if self._rng.random() < 0.5:
             self._run(sql, params)
         return self._lose()
@@ -88,6 +92,7 @@ class Wire:
         cut = self._is_cut()
         if not cut and not self._is_lost():
             self._commit_at_once()
+            self._effects.pass_committed()
             return
         if not cut and self._rng.random() < 0.5:
             self._effects.trace.note("wire", "the COMMIT's answer is lost")

@@ -49,7 +49,12 @@ class World:
         self.trace = Trace(self.time, kept=keep_trace)
         self.scheduler = Scheduler(self.time, self._random("scheduler"))
         self.effects = Effects(
-            self.scheduler, self.trace, self.truth, self._random("effects"), self.shape.disturbance
+            self.scheduler,
+            self.trace,
+            self.truth,
+            self._random("effects"),
+            self.shape.disturbance,
+            self._random("freezes"),
         )
         self.effects.on_crash = self._crashed
         apart = self.shape.clocks_apart

@@ -15,11 +15,11 @@ TOLD_EVERY_SECONDS = 60.0
 def main() -> int:
     args = parse_arguments()
     if args.replay is not None:
-        return replay(args.replay, args.ticket, args.trace)
+        return replay(args.replay, args.postgres, args.ticket, args.trace)
     totals, started = Totals(), time.monotonic()
     until = started + args.hours * 3600
     told_at = started
-    for report in run_many(args.seed * SEEDS_APART, until, args.tickets, args.processes):
+    for report in run_many(args.seed * SEEDS_APART, until, args.tickets, args.processes, args.postgres):
         totals.add(report)
         if report.faults:
             print("\n".join(failure_lines(report)), flush=True)
@@ -38,6 +38,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tickets", type=int, default=sys.maxsize, help="end after so many")
     parser.add_argument("--seed", type=int, default=1, help="worlds are derived from it")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument(
+        "--postgres",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="ledgers on a PostgreSQL instead of SQLite: on this server, else on one of its own",
+    )
     parser.add_argument("--keep-going", action="store_true", help="also after a world that failed")
     parser.add_argument("--replay", type=int, metavar="SEED", help="one world, and the story of its faults")
     parser.add_argument("--ticket", help="with --replay: the story of this one")
@@ -45,8 +52,8 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def replay(seed: int, ticket_id: str | None, file: str | None) -> int:
-    with ledgers() as made:
+def replay(seed: int, url: str | None, ticket_id: str | None, file: str | None) -> int:
+    with ledgers(url) as made:
         report = run_world(made, seed, keep_trace=True)
     if file is not None:
         with open(file, "w", encoding="utf-8") as written:

@@ -1,22 +1,40 @@
-"""A ledger for each world: a copy of a migrated file on a disk of memory, and a look at it from outside."""
+"""A ledger for each world and a look at it from outside: a copy of a migrated file on a disk of memory."""
 
+import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from models.database import close_database, open_database
 from models.schema import deploy_migrations
+from tests.simulation.postgres import PostgresLedgers, Server, postgres
 from tests.simulation.watch import WATCH, WATCHED
 
 MEMORY = Path("/dev/shm")
+Place = Path | Server
 
 
-class Outside:
-    """The ledger as it stands in the file: not part of the world, so it has no effects and no faults."""
+class Outside(Protocol):
+    """A look at a world's ledger that is not part of it: it has no effects and no faults."""
+
+    def rows(self, sql: str, *params: Any) -> list[dict[str, Any]]: ...
+    def back_up(self) -> None: ...
+    def restore(self) -> None: ...
+
+
+class Ledgers(Protocol):
+    """Makes the ledgers of one process, one after the other."""
+
+    def new(self) -> AbstractContextManager[Outside]: ...
+
+
+class SqliteOutside:
+    """The ledger as it stands in the file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -47,8 +65,8 @@ class Outside:
         self._session.close()
 
 
-class Ledgers:
-    """Makes the databases of one run; ``folder`` goes with it."""
+class SqliteLedgers:
+    """Makes the databases of one process; ``folder`` goes with it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._template = folder, folder / "template.db"
@@ -60,12 +78,12 @@ class Ledgers:
         session.close()
 
     @contextmanager
-    def new(self) -> Iterator[Outside]:
+    def new(self) -> Iterator[SqliteOutside]:
         """A migrated ledger, opened as the models' database."""
         path = self._folder / "world.db"
         shutil.copy(self._template, path)
         open_database(f"sqlite:////{path}", pool_size=500)
-        outside = Outside(path)
+        outside = SqliteOutside(path)
         try:
             yield outside
         finally:
@@ -83,6 +101,23 @@ def memory_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def ledgers() -> Iterator[Ledgers]:
-    with memory_folder() as folder:
-        yield Ledgers(folder)
+def place_for(url: str | None) -> Iterator[Place]:
+    """Where a run makes its ledgers: in memory, or for another ``url`` than None where ``postgres`` says."""
+    with memory_folder() if url is None else postgres(url) as place:
+        yield place
+
+
+@cache
+def ledgers_at(place: Place) -> Ledgers:
+    """This process's own, made at the first call."""
+    if isinstance(place, Server):
+        return PostgresLedgers(place)
+    folder = place / str(os.getpid())
+    folder.mkdir()
+    return SqliteLedgers(folder)
+
+
+@contextmanager
+def ledgers(url: str | None = None) -> Iterator[Ledgers]:
+    with place_for(url) as place:
+        yield ledgers_at(place)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from models.database import on_postgres
 from tests.simulation.checks import judge
 from tests.simulation.ledger import Ledgers
 from tests.simulation.world import World
@@ -27,12 +28,14 @@ class WorldReport:
     residuals: Counter[str]
     faults: list[tuple[str, str]]
     lines: list[str] = field(default_factory=list)
+    on_postgres: bool = False
 
 
 def run_world(made: Ledgers, seed: int, *, keep_trace: bool = False) -> WorldReport:
     with made.new() as outside:
         world = World(seed, outside, keep_trace=keep_trace)
         world.run()
+        where = on_postgres()
         judged = judge(world)
     return WorldReport(
         seed=seed,
@@ -47,6 +50,7 @@ def run_world(made: Ledgers, seed: int, *, keep_trace: bool = False) -> WorldRep
         residuals=judged.residuals,
         faults=judged.faults,
         lines=world.trace.lines,
+        on_postgres=where,
     )
 
 
@@ -114,7 +118,8 @@ def failure_lines(report: WorldReport) -> Iterator[str]:
         yield f"  {f'ticket {ticket_id}: ' if ticket_id else ''}{sentence}"
     if len(report.faults) > 10:
         yield f"  and {len(report.faults) - 10} more"
-    yield f"replay it with: python -m tests.simulation --replay {report.seed}"
+    database = " --postgres" * report.on_postgres
+    yield f"replay it with: python -m tests.simulation{database} --replay {report.seed}"
 
 
 def story(report: WorldReport, ticket_id: str) -> Iterator[str]:

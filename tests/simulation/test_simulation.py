@@ -36,6 +36,14 @@ def test_a_world_with_faults_comes_to_rest_with_every_ticket_told_once(made: Led
     assert report.cards > 100
 
 
+def test_the_same_on_postgresql(server_url: str) -> None:
+    with ledgers(server_url) as made_there:
+        report = run_world(made_there, 120)
+    assert not report.faults, "\n".join(failure_lines(report))
+    assert report.on_postgres
+    assert report.cards > 100
+
+
 def test_a_seed_brings_the_same_world_in_every_process() -> None:
     with ThreadPoolExecutor(2) as pool:
         told = set(pool.map(digest_with, ("1", "2")))

@@ -1,19 +1,31 @@
 """Triggers that watch the ledger from within: what was deleted, and transitions that no rule allows.
 
-``strftime`` is virtual there too, and ``sim_process`` names the process whose statement it is.
+The database's clock is virtual there too, and ``sim_process`` names the process whose statement it is.
 """
 
 NOW = "strftime('%Y-%m-%d %H:%M:%f+00:00', 'now', '+0.000 seconds')"
 
 
-def offence(name: str, when: str, sentence: str) -> str:
-    """A transition of a claimed ticket that rule 1 forbids."""
-    return f"""
-CREATE TRIGGER sim_{name} AFTER UPDATE ON processed_tickets WHEN OLD.state = 'claimed' AND {when} BEGIN
-    INSERT INTO sim_offences VALUES
-        (OLD.ticket_id, '{sentence} (' || OLD.lease_owner || ' by ' || sim_process() || ')');
-END;"""
-
+#: Transitions of a claimed ticket that rule 1 forbids: name, condition, sentence.
+FORBIDDEN = (
+    (
+        "end",
+        "NEW.state IN ('found', 'retry', 'skipped', 'unconfirmed') AND OLD.lease_owner <> sim_process()",
+        "a claim was ended by another than its owner",
+    ),
+    (
+        "steal",
+        "NEW.state = 'claimed' AND NEW.attempts > OLD.attempts AND OLD.lease_expires_at > {now}",
+        "a ticket was claimed whose lease had not run out",
+    ),
+    (
+        "extend",
+        """NEW.state = 'claimed' AND NEW.attempts = OLD.attempts
+           AND NEW.lease_expires_at > OLD.lease_expires_at
+           AND (OLD.lease_expires_at <= {now} OR OLD.lease_owner <> sim_process())""",
+        "a lease was extended that had run out, or was another''s",
+    ),
+)
 
 WATCHED = ("sim_drained", "sim_forgotten", "sim_offences")
 WATCH = f"""
@@ -27,23 +39,11 @@ CREATE TRIGGER sim_forget AFTER DELETE ON processed_tickets BEGIN
 END;
 CREATE TABLE sim_offences (ticket_id TEXT, sentence TEXT);
 """ + "".join(
-    (
-        offence(
-            "end",
-            "NEW.state IN ('found', 'retry', 'skipped', 'unconfirmed') AND OLD.lease_owner <> sim_process()",
-            "a claim was ended by another than its owner",
-        ),
-        offence(
-            "steal",
-            f"NEW.state = 'claimed' AND NEW.attempts > OLD.attempts AND OLD.lease_expires_at > {NOW}",
-            "a ticket was claimed whose lease had not run out",
-        ),
-        offence(
-            "extend",
-            f"""NEW.state = 'claimed' AND NEW.attempts = OLD.attempts
-                AND NEW.lease_expires_at > OLD.lease_expires_at
-                AND (OLD.lease_expires_at <= {NOW} OR OLD.lease_owner <> sim_process())""",
-            "a lease was extended that had run out, or was another''s",
-        ),
-    )
+    f"""
+CREATE TRIGGER sim_{name} AFTER UPDATE ON processed_tickets
+WHEN OLD.state = 'claimed' AND {condition.format(now=NOW)} BEGIN
+    INSERT INTO sim_offences VALUES
+        (OLD.ticket_id, '{sentence} (' || OLD.lease_owner || ' by ' || sim_process() || ')');
+END;"""
+    for name, condition, sentence in FORBIDDEN
 )

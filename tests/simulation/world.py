@@ -187,7 +187,7 @@ class World:
         self.trace.note(worker.name, "REFUSED")
         self.refusals += 1
         self.scheduler.at(self.time.now + self.rng.expovariate(1 / 300), self.start_worker)
-        self.scheduler.kill(worker.process)
+        self.effects.end(worker.process)
 
     def go_down(self, seconds: float) -> None:
         """All workers are gone, and nobody starts another for so long."""

@@ -18,6 +18,7 @@ from tests.simulation.groups import (
     judge_group,
 )
 from tests.simulation.nature import OURS
+from tests.simulation.notices import NAMED_AGAIN, count_named_again, judge_notices
 from tests.simulation.residuals import LOST_EVENT, WRONG_CONFIRM, explain_doubles
 from tests.simulation.seams import BOT
 from tests.simulation.told import is_told, is_wrongly_confirmed
@@ -43,8 +44,9 @@ def judge(world: World) -> Judgement:
         judged.faults.append(("", f"an actor raised {type(error).__name__}: {error}"))
     if world.last_comparison is not None and world.last_comparison.missing:
         judged.faults.append(("", f"at rest reconcile says: {world.last_comparison.line}"))
-    for sentence in judge_world(world):
+    for sentence in (*judge_world(world), *judge_notices(world)):
         judged.faults.append(("", sentence))
+    judged.residuals[NAMED_AGAIN] += count_named_again(world)
     endings = read_endings(world.truth, world.outside)
     by_id = {one.ticket.ticket_id: one for one in endings}
     for ending in endings:
@@ -78,15 +80,6 @@ def judge_world(world: World) -> Iterator[str]:
     yield from world.other_portal.find_traces(world)
     if world.portal.write_attempts:
         yield f"HubSpot was written to: {world.portal.write_attempts[0]}"
-    named = Counter(
-        word.strip("#")
-        for message in world.discord.messages
-        for word in message.content.split()
-        if word.startswith("#")
-    )
-    for ticket_id, times in named.items():
-        if times > 1 + len(world.truth.words.get(ticket_id, ())):
-            yield f"held ticket {ticket_id} was named {times} times"
 
 
 def judge_ticket(world: World, ending: Ending, judged: Judgement) -> None:
@@ -194,7 +187,7 @@ def judge_final_skip(world: World, ending: Ending, settled: Settled) -> Iterator
 
 def judge_hold(world: World, ending: Ending, told: Row) -> Iterator[str]:
     channel = told["channel"]
-    behind_barrier = ending.ticket.created_at < world.truth.restored_at
+    behind_barrier = ending.ticket.created_at < world.truth.barrier_at
     if told["last_error"] == RESTORED and behind_barrier and not (channel == BOT and sees(world)):
         return
     if told["state"] == "refused":

@@ -67,13 +67,10 @@ class WorldTransport(httpx.BaseTransport):
         )
         if request.method != "POST":
             return self._look(asked)
-        ticket_id = ticket_of(body)
-        if ticket_id is None:
-            return self._post(asked, None)
         channel = WEBHOOK if "/webhooks/" in asked.path else BOT
         process = self._effects.scheduler.current.process.name
-        send = Send(ticket_id, channel, process, self._truth.time.now)
-        self._truth.sends.setdefault(ticket_id, []).append(send)
+        send = Send(ticket_of(body), channel, process, self._truth.time.now, names=names_in(body))
+        self._truth.note_send(send)
         return self._post(asked, send)
 
     def _look(self, asked: Request) -> httpx.Response:
@@ -85,9 +82,9 @@ class WorldTransport(httpx.BaseTransport):
         self._effects.pass_point("Discord answers")
         return answer
 
-    def _post(self, asked: Request, send: Send | None) -> httpx.Response:
+    def _post(self, asked: Request, send: Send) -> httpx.Response:
         """1. A connection; 2. the first byte; 3. the storing; 4. the answer. Anything may fail between."""
-        what = f"card of {send.ticket_id}" if send else "message"
+        what = f"card of {send.ticket_id}" if send.ticket_id else "message"
         weight = self._effects.send_weight
         self._effects.pass_point(f"Discord: {what}", weight=weight)
         self._sleep(0.01, 0.1)
@@ -96,8 +93,7 @@ class WorldTransport(httpx.BaseTransport):
         if fate == "unreachable":
             raise self._told(send, "not sent", httpx.ConnectError("no connection"))
         self._effects.pass_point("first byte", weight=weight)
-        if send is not None:
-            send.first_byte_at = self._truth.time.now
+        send.first_byte_at = self._truth.time.now
         match fate:
             case "lost before":
                 self._sleep(0.02, 0.5)
@@ -117,7 +113,7 @@ class WorldTransport(httpx.BaseTransport):
         self._tell(send, class_of(answer.status_code))
         return answer
 
-    def _wait_for_answer(self, asked: Request, send: Send | None, fault: Fault | None) -> httpx.Response:
+    def _wait_for_answer(self, asked: Request, send: Send, fault: Fault | None) -> httpx.Response:
         """A request that has left arrives, whatever becomes of its sender."""
         seconds, answers = self._rng.uniform(0.02, 0.5), list[httpx.Response]()
         scheduler = self._effects.scheduler
@@ -127,11 +123,10 @@ class WorldTransport(httpx.BaseTransport):
         scheduler.sleep(seconds + 0.001)
         return answers[0]
 
-    def _tell(self, send: Send | None, answer: str) -> None:
-        if send is not None:
-            send.answer, send.answered_at = answer, self._truth.time.now
+    def _tell(self, send: Send, answer: str) -> None:
+        send.answer, send.answered_at = answer, self._truth.time.now
 
-    def _told(self, send: Send | None, answer: str, error: httpx.TransportError) -> httpx.TransportError:
+    def _told(self, send: Send, answer: str, error: httpx.TransportError) -> httpx.TransportError:
         self._tell(send, answer)
         return error
 
@@ -147,13 +142,14 @@ class WorldTransport(httpx.BaseTransport):
         assert isinstance(answer, Answer)
         if self.discord.stored > before and send is not None:
             send.stored_at = self._truth.time.now
-            self._effects.trace.note("Discord", f"STORED a card of {send.ticket_id}")
+            if send.ticket_id:
+                self._effects.trace.note("Discord", f"STORED a card of {send.ticket_id}")
         headers = {**answer.headers, "content-type": answer.content_type}
         return httpx.Response(answer.status, headers=headers, content=answer.body)
 
-    def _store_later(self, asked: Request, send: Send | None) -> None:
+    def _store_later(self, asked: Request, send: Send) -> None:
         """The request waits somewhere on its way, longer than its sender does."""
-        bot = send is not None and send.channel == BOT
+        bot = bool(send.ticket_id) and send.channel == BOT
         seconds = LATEST_SECONDS_OF_BOT if bot else self._rng.choice((15.0, 120.0, LATEST_SECONDS))
         moment = self._truth.time.now + self._rng.uniform(ANSWER_SECONDS, seconds)
         self._effects.scheduler.at(moment, lambda: self._answered(asked, send))
@@ -202,7 +198,13 @@ def class_of(status: int) -> str:
     return "not sent" if 400 <= status < 500 else "unknown"
 
 
-def ticket_of(body: bytes) -> str | None:
-    """The ticket that a message is the card of, None for one that is no card."""
+def ticket_of(body: bytes) -> str:
+    """The ticket that a message is the card of, empty for one that is no card."""
     embeds = json.loads(body).get("embeds") or [{}]
-    return str(embeds[0].get("url", "")).rpartition("/")[2] or None
+    return str(embeds[0].get("url", "")).rpartition("/")[2]
+
+
+def names_in(body: bytes) -> tuple[str, ...]:
+    """The tickets that a check message names."""
+    words = str(json.loads(body).get("content", "")).split()
+    return tuple(word.strip("#") for word in words if word.startswith("#"))

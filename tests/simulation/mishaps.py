@@ -32,7 +32,7 @@ def plan_mishaps(world: "World", start: float, seconds: float, rng: random.Rando
         world.scheduler.at(moment(), step)
     for _ in range(shape.restores):
         backed_up_at = moment()
-        world.scheduler.at(backed_up_at, world.outside.back_up)
+        world.scheduler.at(backed_up_at, world.back_up)
         world.scheduler.at(backed_up_at + rng.uniform(0.0, 0.3) * seconds, world.restore)
     if shape.hubspot.failing:
         plan_outage_of_hubspot(world, moment(), rng)

@@ -52,7 +52,8 @@ class Accepted:
 class Send:
     """One request with a card. ``answer`` is what the product was told, None where it died before.
 
-    ``first_byte_at`` is when it left, ``stored_at`` when the message appeared, if it did.
+    ``first_byte_at`` is when it left, ``stored_at`` when the message appeared, if it did. One with words
+    has no ``ticket_id``, and ``names`` the held tickets that they are about.
     """
 
     ticket_id: str
@@ -63,6 +64,7 @@ class Send:
     answered_at: float = FOREVER
     first_byte_at: float = FOREVER
     stored_at: float | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,15 @@ class Word:
 class Truth:
     time: Time
     activated_at: float = FOREVER
-    #: When an older ledger took the place of the last one.
+    #: When an older ledger took the place of the last one, and when that older one was copied.
     restored_at: float = 0.0
+    backed_up_at: float = 0.0
+    #: The restore's moment by the database's clock, at the latest.
+    barrier_at: float = 0.0
     tickets: dict[str, TrueTicket] = field(default_factory=dict)
     sends: dict[str, list[Send]] = field(default_factory=dict)
+    #: Of messages with words.
+    notices: list[Send] = field(default_factory=list)
     words: dict[str, list[Word]] = field(default_factory=dict)
     #: Tickets that a process had in hand, written ahead and not settled, as it died.
     doubted: dict[str, list[float]] = field(default_factory=dict)
@@ -114,6 +121,16 @@ class Truth:
         for ticket, at in self.pages.pop(of, ()):
             ticket.shown_at.remove(at)
             ticket.cut_off_at.append(at)
+
+    def note_send(self, send: Send) -> None:
+        if send.ticket_id:
+            self.sends.setdefault(send.ticket_id, []).append(send)
+        else:
+            self.notices.append(send)
+
+    def was_undone(self, moment: float) -> bool:
+        """Whether the ledger that was written then is gone: a restore brought back one from before."""
+        return self.backed_up_at <= moment < self.restored_at
 
     def disable(self, process: str, until: float) -> None:
         self.unable.setdefault(process, []).append((self.time.now, until))

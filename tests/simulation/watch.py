@@ -27,7 +27,7 @@ FORBIDDEN = (
     ),
 )
 
-WATCHED = ("sim_drained", "sim_forgotten", "sim_offences")
+WATCHED = ("sim_drained", "sim_forgotten", "sim_held_anew", "sim_offences")
 WATCH = f"""
 CREATE TABLE sim_drained (ticket_id TEXT, event_type TEXT, occurred_at TEXT, at TEXT, lost INTEGER);
 CREATE TRIGGER sim_drain AFTER DELETE ON webhook_inbox BEGIN
@@ -36,6 +36,12 @@ END;
 CREATE TABLE sim_forgotten (ticket_id TEXT, state TEXT, reason TEXT, processed_at TEXT, at TEXT);
 CREATE TRIGGER sim_forget AFTER DELETE ON processed_tickets BEGIN
     INSERT INTO sim_forgotten VALUES (OLD.ticket_id, OLD.state, OLD.reason, OLD.processed_at, {NOW});
+END;
+CREATE TABLE sim_held_anew (ticket_id TEXT, channel TEXT);
+CREATE TRIGGER sim_hold_anew AFTER UPDATE OF notice_at ON deliveries
+WHEN OLD.notice_at IS NOT NULL AND NEW.notice_at IS NULL AND OLD.state = 'pending'
+    AND NEW.last_error = 'restored' BEGIN
+    INSERT INTO sim_held_anew VALUES (OLD.ticket_id, OLD.channel);
 END;
 CREATE TABLE sim_offences (ticket_id TEXT, sentence TEXT);
 """ + "".join(

@@ -28,7 +28,7 @@ class Wire:
     """
 
     def __init__(self, effects: Effects, clock: MachineClock, rng: random.Random) -> None:
-        self._effects, self._clock, self._rng = effects, clock, rng
+        self._effects, self.clock, self._rng = effects, clock, rng
         self.is_down = False
         self.cut_off: set[Process] = set()
         self.statements = self.lost = 0
@@ -55,7 +55,7 @@ class Wire:
 
     def _now(self, _: str, __: str, modifier: str) -> str:
         """SQLite's own clock, as ``models.database.clock`` asks for it."""
-        return to_text(self._clock.seconds() + float(modifier.partition(" ")[0]))
+        return to_text(self.clock.seconds() + float(modifier.partition(" ")[0]))
 
     def _process(self) -> str:
         return self._effects.scheduler.current.process.name
@@ -158,7 +158,7 @@ class Wire:
         self.lost += 1
         effects = self._effects
         effects.trace.note("wire", "LOST")
-        effects.truth.disable(effects.scheduler.current.process.name, self._clock.time.now + PAUSE_SECONDS)
+        effects.truth.disable(effects.scheduler.current.process.name, self.clock.time.now + PAUSE_SECONDS)
         if not on_postgres():
             raise OperationalError("disk I/O error")
         session = database.obj.connection()

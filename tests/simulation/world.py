@@ -197,6 +197,10 @@ class World:
             if worker.process.alive:
                 self.effects.crash(worker.process)
 
+    def back_up(self) -> None:
+        self.outside.back_up()
+        self.truth.backed_up_at = self.time.now
+
     def restore(self) -> None:
         """An older backup takes the ledger's place; the operator says so before any worker starts."""
         self.trace.note("world", "RESTORE")
@@ -209,6 +213,7 @@ class World:
     def _raise_barrier(self) -> None:
         with suppress(LedgerUnused, BarrierRefused):
             raise_barrier()
+            self.truth.barrier_at = self.wire.clock.seconds()
         self.down_until = self.time.now
         self.start_worker()
 

@@ -75,7 +75,7 @@ def decide(group: Group, new_id: str, known: Known) -> Decision:
 def choose_survivor(group: Group, new_id: str) -> Part:
     """The told one, else what ``new_id`` is part of by now, which is itself at first.
 
-    Of several told ones the first of those that need least: told everywhere; open or held; told and
+    Of several told ones the first of those that need least: told everywhere; held; open; told and
     forgotten; told although merged before, by a ``sent`` that came late. Then the lowest id.
     """
     told = [part for part in group.values() if is_told(group, part)]
@@ -104,11 +104,14 @@ def is_forgotten(group: Group, part: Part) -> bool:
 
 
 def rank(group: Group, part: Part) -> int:
-    if part.state is TicketState.NOTIFIED:
-        return 0
-    if part.state is not TicketState.MERGED:
-        return 1
-    return 2 if is_forgotten(group, part) else 3
+    match part.state:
+        case TicketState.NOTIFIED:
+            return 0
+        case TicketState.UNCONFIRMED:
+            return 1  # sends nothing by itself, where an open one goes on to its other channels
+        case TicketState.MERGED:
+            return 3 if is_forgotten(group, part) else 4
+    return 2
 
 
 def root_of(group: Group, ticket_id: str) -> Part:

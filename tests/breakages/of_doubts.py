@@ -110,6 +110,15 @@ DOUBTS: tuple[Breakage, ...] = (
     ),
     broken(
         "rule 11",
+        "a part that goes on to its other channels is told beside one that is held",
+        SURVIVORS,
+        "            return 1  # sends nothing",
+        "            return 2  # sends nothing",
+        TEST_SURVIVORS,
+        TEST_MERGES,
+    ),
+    broken(
+        "rule 11",
         "a part whose survivor was told and forgotten does not count as told",
         SURVIVORS,
         "            return is_forgotten(group, part)\n    return False\n",

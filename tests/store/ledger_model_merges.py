@@ -111,8 +111,10 @@ def leads_nowhere(ledger: Ledger, ticket: Ticket) -> bool:
 def rank(ledger: Ledger, ticket_id: str) -> int:
     ticket = ledger.tickets[ticket_id]
     if ticket.state == T.MERGED:
-        return 2 if leads_nowhere(ledger, ticket) else 3
-    return int(ticket.state != T.NOTIFIED)
+        return 3 if leads_nowhere(ledger, ticket) else 4
+    if ticket.state == T.UNCONFIRMED:
+        return 1
+    return 0 if ticket.state == T.NOTIFIED else 2
 
 
 def root_of(ledger: Ledger, ticket_id: str) -> str:

@@ -192,6 +192,17 @@ def test_a_part_that_may_have_been_sent_takes_over_from_one_that_was_not(week: L
     assert states() == ["merged", "found", "merged"]
 
 
+def test_a_part_told_on_a_second_channel_and_held_for_the_first_keeps_another_from_that(week: Ledger) -> None:
+    """As where the webhook was taken out of the settings while both were in doubt on it."""
+    hold(week, "1")
+    hold(week, "2")
+    with connection():
+        Delivery.insert(ticket_id="2", channel="bot", state=DeliveryState.SENT).execute()
+    week.edit("1", state=TicketState.RETRY)
+    assert join() == Joined("2", ("1", "3"))
+    assert states() == ["merged", "unconfirmed", "merged"]
+
+
 def test_a_sent_that_comes_late_makes_its_part_the_told_one_and_settles_it(week: Ledger) -> None:
     """As with UNCONFIRMED_POLICY=resend: the delivery was given free while its first card was on its way."""
     week.sending("1")

@@ -72,6 +72,11 @@ def test_who_is_told_everywhere_stays_before_one_that_would_go_on_telling() -> N
     assert decided(part("1", RETRY, "sent", "pending"), part("2", NOTIFIED, "sent")) == Decision("2", ("1",))
 
 
+def test_a_held_one_stays_before_one_that_would_go_on_telling() -> None:
+    open_one = part("1", RETRY, "unconfirmed", "pending")
+    assert decided(open_one, part("2", HELD, "unconfirmed", "sent")) == Decision("2", ("1",))
+
+
 def test_merged_is_no_evidence_and_what_it_leads_to_is() -> None:
     chain = part("1", MERGED, merged_into="2"), part("2", MERGED, merged_into="3")
     assert decided(*chain, part("3", NOTIFIED), part("4", FOUND)) == Decision("3", ("4",))

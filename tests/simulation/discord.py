@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -31,6 +32,7 @@ class Line:
     outage: str | None = None
 
 
+WEBHOOK_PLACE = "1100000000000000009"
 OUTAGES = ("unreachable", "broken", "deaf", "refusing", "limited")  #: deaf: a GET works, and no POST does
 
 
@@ -42,6 +44,14 @@ class Lost(httpx.SyncByteStream):
 
 
 class WorldDiscord(SimulatedDiscord):
+    """The webhook writes into a channel of its own: a look doubts what other programs wrote in the bot's."""
+
+    def __init__(self, **known: Any) -> None:
+        super().__init__(**known)
+        place = self.add_channel("webhook", WEBHOOK_PLACE).channel_id
+        known_as = {"webhook_id": self.webhook.webhook_id, "token": self.webhook.token}
+        self.webhook = self.add_webhook(place, **known_as)
+
     @property
     def stored(self) -> int:
         return len(self._messages)

@@ -64,7 +64,7 @@ def judge_merged(world: World, group: Group, judged: Judgement) -> None:
     for sentence in judge_group(group, is_ours=is_ours):
         judged.faults.append((group.root.ticket.ticket_id, sentence))
     for channel in world.shape.channels:
-        for ticket_id, why in explain_cards(group, channel):
+        for ticket_id, why in explain_cards(group, channel, world.truth.restored_at):
             if why is None:
                 sentence = f"told on {channel}, as another that it had been merged with"
                 judged.faults.append((ticket_id, sentence))

@@ -10,6 +10,7 @@ from tests.simulation.truth import FOREVER, Send
 READ_BEFORE = 600.0
 BOTH_TOLD = "two tickets told before anything showed that HubSpot had merged them"
 FORGOTTEN = "a merge of tickets that were told and forgotten"
+PART_RESENT = "resend of a ticket that a restore held, one of whose parts had its card"
 UNKNOWN_PART = "a new ticket that was merged into an old one before the ledger knew it"
 OF_AGE = ("before activation", "beyond memory")
 
@@ -62,24 +63,34 @@ def find_groups(endings: list[Ending]) -> list[Group]:
     return [Group(by_id[root], found) for root, found in members.items() if len(found) > 1]
 
 
-def explain_cards(group: Group, channel: str) -> Iterator[tuple[str, str | None]]:
+def explain_cards(group: Group, channel: str, restored_at: float) -> Iterator[tuple[str, str | None]]:
     """For each card of another ticket than an earlier one's: its ticket, and the residual or None."""
     told: list[Send] = []
     for card in group.cards_on(channel):
         others = [one for one in told if one.ticket_id != card.ticket_id]
         if others and card.ticket_id not in {one.ticket_id for one in told}:
-            yield card.ticket_id, explain(group, channel, card, others)
+            yield card.ticket_id, explain(group, channel, card, others, restored_at)
         told.append(card)
 
 
-def explain(group: Group, channel: str, card: Send, others: list[Send]) -> str | None:
+def explain(group: Group, channel: str, card: Send, others: list[Send], restored_at: float) -> str | None:
     first = min(send.began_at for send in group.members[card.ticket_id].sends_on(channel))
     apart = [group.merged_at(card.ticket_id, one.ticket_id) > first - READ_BEFORE for one in others]
     if all(apart):
         return BOTH_TOLD
     known = [one for one, was_apart in zip(others, apart, strict=True) if not was_apart]
     forgotten = all(group.members[one.ticket_id].forgotten_at < card.began_at for one in known)
-    return FORGOTTEN if forgotten else None
+    if forgotten:
+        return FORGOTTEN
+    return PART_RESENT if was_resent(group.members[card.ticket_id], first, known, restored_at) else None
+
+
+def was_resent(ending: Ending, first: float, told: list[Send], restored_at: float) -> bool:
+    """Whether a person brought its first send, with the others' cards there since before the restore."""
+    if not ending.ticket.created_at < restored_at:
+        return False
+    lost = all((one.stored_at or FOREVER) < restored_at for one in told)
+    return lost and any(one.resend and restored_at < one.looked_at < one.at <= first for one in ending.words)
 
 
 def judge_group(group: Group, *, is_ours: bool) -> Iterator[str]:

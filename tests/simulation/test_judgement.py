@@ -11,11 +11,11 @@ from models.inbox import EventType, WebhookEvent
 from tests.simulation.absence import judge_absence
 from tests.simulation.clock import DAY, HOUR, to_text
 from tests.simulation.ending import Ending, Row, Settled, read_endings
-from tests.simulation.groups import Group, find_unknown_parts, judge_group
+from tests.simulation.groups import PART_RESENT, Group, explain_cards, find_unknown_parts, judge_group
 from tests.simulation.ledger import ledgers
 from tests.simulation.seams import BOT, WEBHOOK
 from tests.simulation.told import is_told
-from tests.simulation.truth import Send, TrueTicket
+from tests.simulation.truth import Send, TrueTicket, Word
 from tests.simulation.world import World
 
 
@@ -144,3 +144,25 @@ def test_the_card_of_a_part_counts_where_a_restore_let_the_bot_look_for_it(world
     assert not is_told(world, ending_of(world, "2"), early)
     world.shape = replace(world.shape, channels=(WEBHOOK,))
     assert not is_told(world, ending_of(world, "2"), settled)
+
+
+def test_a_resend_beside_a_parts_card_is_a_persons_only_where_a_restore_held_the_ticket(world: World) -> None:
+    now = world.time.now
+    add_ticket(world, "1")
+    add_ticket(world, "2", parts=("1",), age=DAY)
+    for one, at in (("1", now + 1), ("2", now + 3 * HOUR)):
+        world.truth.sends[one] = [Send(one, BOT, "worker-1", at, "sent", at, at, stored_at=at)]
+
+    def why(restored_at: float, word_at: float) -> list[tuple[str, str | None]]:
+        world.truth.words["2"] = [
+            Word(word_at - 1, word_at, "2", resend=True, channels_with_card=frozenset())
+        ]
+        members = {one: ending_of(world, one) for one in ("1", "2")}
+        # Merged so long before its send that a read which came earlier is no excuse.
+        members["1"].ticket.merged_at = now - HOUR
+        return list(explain_cards(Group(members["2"], members), BOT, restored_at))
+
+    assert why(restored_at=now + HOUR, word_at=now + 2 * HOUR) == [("2", PART_RESENT)]
+    assert why(restored_at=0.0, word_at=now + 2 * HOUR) == [("2", None)]
+    assert why(restored_at=now + HOUR, word_at=now + 4 * HOUR) == [("2", None)]
+    assert why(restored_at=now, word_at=now + 2 * HOUR) == [("2", None)]

@@ -113,7 +113,7 @@ class Wire:
             return type(opened).execute_sql(opened, sql, params)
         if not opened.in_transaction():
             # In the same message, as the time may have moved; within a transaction it stands.
-            now, process = utc(self._clock.seconds()).isoformat(), self._process()
+            now, process = utc(self.clock.seconds()).isoformat(), self._process()
             sql = f"SET sim.now = '{now}'; SET sim.process = '{process}'; {sql}"
         try:
             return type(opened).execute_sql(opened, sql, params)

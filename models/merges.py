@@ -59,7 +59,10 @@ def join_parts(merge: Merge, source: Source) -> Joined:
         memory = Memory.read()
         event_at = memory.judge(Proposal(merge.new_id, None, merge.event_at)).proposal.creation_event_at
         since = max(filter(None, (memory.activated_at, memory.horizon_at)), default=None)
-        decision = decide(read_parts(rows), merge.new_id, Known(memory.now, since, event_at))
+        made_at = merge.created_at or rows[merge.new_id].ticket_created_at
+        beyond_memory = bool(made_at and memory.horizon_at and made_at < memory.horizon_at)
+        known = Known(memory.now, since, event_at, beyond_memory)
+        decision = decide(read_parts(rows), merge.new_id, known)
         carry_out(decision, rows[decision.survivor])
         return Joined(decision.survivor, decision.merged, int(decision.opens))
 

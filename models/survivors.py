@@ -37,12 +37,14 @@ class Part:
 class Known:
     """What is known beside the rows: ``event_at`` is when a webhook, young enough to count, tells the merge.
 
-    ``since`` is the later of activation and memory horizon, ``now`` the database's time.
+    ``since`` is the later of activation and memory horizon, ``now`` the database's time. ``beyond_memory``:
+    the new ticket, which has its oldest part's age, is older than what the ledger remembers.
     """
 
     now: datetime
     since: datetime | None = None
     event_at: datetime | None = None
+    beyond_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +139,24 @@ def find_event(
         return None
     others = [part for part in group.values() if part is not survivor]
     events = [part.creation_event_at for part in others if part.creation_event_at is not None]
-    young = [part for part in absorbed if not part.creation_event_at and is_to_be_told(part, known.since)]
+    young = [part for part in absorbed if not part.creation_event_at and is_to_be_told(part, known)]
     events += [part.created_at or known.now for part in young]
     if known.event_at is not None and not are_judged(group, new_id):
         events.append(known.event_at)
     return max(events, default=None)
 
 
-def is_to_be_told(part: Part, since: datetime | None) -> bool:
-    """An open part that its own age does not forbid; one that was written ahead had passed that."""
-    if part.deliveries or part.created_at is None or since is None:
+def is_to_be_told(part: Part, known: Known) -> bool:
+    """An open part that its own age does not forbid; one that was written ahead had passed that.
+
+    HubSpot gives the age of no part once it is one. Where a webhook without a time was all that showed it, it
+    may be one that was told and forgotten, unless all the merge's parts are of the time that is remembered.
+    """
+    if part.deliveries:
         return True
-    return part.created_at >= since
+    if part.created_at is None:
+        return not known.beyond_memory
+    return known.since is None or part.created_at >= known.since
 
 
 def are_judged(group: Group, new_id: str) -> bool:

@@ -217,11 +217,15 @@ def sees(world: World) -> bool:
 
 
 def may_be_told(by_id: Mapping[str, Ending], ending: Ending) -> bool:
-    """Whether its age allows it: its own, or that of what it was made of, as a webhook may tell."""
+    """Whether its age allows it: its own, or that of what it was made of, as a webhook may tell.
+
+    A part that a webhook without a time showed may have been young: HubSpot tells its age no more.
+    """
     parts = ending.ticket.parts
     told_of_merge = bool(parts) and any(one.occurred_at for one in ending.ticket.offered)
-    own = ending.is_young or ending.counts or told_of_merge
-    return own or any(may_be_told(by_id, by_id[part]) for part in parts)
+    of_unknown_age = ending.ticket.merged_into and any(not one.occurred_at for one in ending.ticket.offered)
+    own = ending.is_young or ending.counts or told_of_merge or of_unknown_age
+    return bool(own) or any(may_be_told(by_id, by_id[part]) for part in parts)
 
 
 def judge_cards(world: World, ending: Ending) -> Iterator[str]:

@@ -35,7 +35,8 @@ def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
     event = merge.event if event_counts(ledger, merge.event) else None
     survivor = survivor_of(ledger, group, merge.new_id)
     absorbed = sorted(one for one in group if one != survivor and ledger.tickets[one].state in OPEN)
-    overriding = find_event(ledger, group, merge.new_id, survivor, absorbed, event)
+    made = merge.created if merge.created is not None else ledger.tickets[merge.new_id].ticket_created_at
+    overriding = find_event(ledger, group, merge.new_id, survivor, absorbed, event, made)
     for one in absorbed:
         absorb(ledger, one, survivor)
     ticket = ledger.tickets[survivor]
@@ -132,6 +133,7 @@ def find_event(
     survivor: str,
     absorbed: Iterable[str],
     event: float | None,
+    made: float | None,
 ) -> float | None:
     """What overrides the survivor's age, which is its oldest part's: a part of it was to be told."""
     if ledger.tickets[survivor].creation_event_at is not None or is_told(ledger, survivor):
@@ -140,17 +142,21 @@ def find_event(
     times = [at for at in others if at is not None]
     for one in absorbed:
         ticket = ledger.tickets[one]
-        if ticket.creation_event_at is None and is_to_be_told(ledger, one):
+        if ticket.creation_event_at is None and is_to_be_told(ledger, one, made):
             times.append(ledger.now if ticket.ticket_created_at is None else ticket.ticket_created_at)
     if event is not None and not was_judged(ledger, group, new_id):
         times.append(event)
     return max(times, default=None)
 
 
-def is_to_be_told(ledger: Ledger, ticket_id: str) -> bool:
+def is_to_be_told(ledger: Ledger, ticket_id: str, made: float | None) -> bool:
+    """A part of unknown age is as old as the oldest may be, which is the age of what was ``made`` of it."""
+    if ledger.cards_of(ticket_id):
+        return True
     created = ledger.tickets[ticket_id].ticket_created_at
-    since = max((at for at in (ledger.activated, ledger.horizon) if at is not None), default=None)
-    return bool(ledger.cards_of(ticket_id)) or created is None or since is None or created >= since
+    bounds = [ledger.horizon] if created is None else [ledger.activated, ledger.horizon]
+    age = made if created is None else created
+    return age is None or all(at is None or age >= at for at in bounds)
 
 
 def was_judged(ledger: Ledger, group: Iterable[str], new_id: str) -> bool:

@@ -61,6 +61,12 @@ def test_a_merge_nobody_heard_of_before_brings_its_ticket_and_settles_its_parts(
     assert settled_counts() == {"merged": 2}
 
 
+def test_a_forgotten_group_is_not_told_again_for_a_webhook_without_a_time_of_a_part(week: Ledger) -> None:
+    lay_ticket("1", created=None)
+    assert join(Merge("3", ("1", "2"), ago(8))) == Joined("3", ("1",))
+    assert (states(), week.ticket("3").reason) == (["merged", "merged", "skipped"], "beyond memory")
+
+
 @pytest.mark.parametrize("state", ["found", "claimed", "retry"])
 def test_open_parts_become_part_of_the_new_ticket_whatever_was_done_with_them(
     week: Ledger, state: str

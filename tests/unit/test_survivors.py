@@ -39,6 +39,16 @@ def test_nobody_was_told_so_the_new_ticket_is(state: TicketState) -> None:
     assert (decision.survivor, decision.merged, decision.opens) == ("3", ("1", "2"), False)
 
 
+@pytest.mark.parametrize(("beyond_memory", "told_at"), [(False, NOW), (True, None)])
+def test_a_part_of_unknown_age_is_told_for_only_where_all_the_parts_are_remembered(
+    beyond_memory: bool, told_at: datetime | None
+) -> None:
+    known = Known(NOW, SINCE, beyond_memory=beyond_memory)
+    merged = too_old("3", SkipReason.BEYOND_MEMORY)
+    decision = decided(part("1", FOUND), merged, known=known)
+    assert (decision.event_at, decision.opens) == (told_at, not beyond_memory)
+
+
 @pytest.mark.parametrize("delivery", MAYBE_TOLD)
 @pytest.mark.parametrize("state", [*OPEN_STATES, NOTIFIED, HELD])
 def test_a_told_part_stays_and_the_others_become_part_of_it(state: TicketState, delivery: str) -> None:

@@ -1,14 +1,11 @@
-"""The steps of persons, looks and time, on the real ledger and on its plain model."""
+"""The steps of persons, pauses and time, on the real ledger and on its plain model."""
 
-from contextlib import nullcontext
 from dataclasses import astuple
 
-import pytest
-
-from models import barrier, held, looks, notices, retention, switches
-from models.errors import BarrierRefused, LedgerUnused
+from models import held, notices, retention, switches
 from tests.store import ledger_model_held as model_held
 from tests.store import ledger_model_upkeep as model_upkeep
+from tests.store.ledger_machine import CHANNELS
 from tests.store.ledger_steps import KEY, POLL_OVERLAP, LedgerSteps
 
 
@@ -20,31 +17,7 @@ class HeldSteps(LedgerSteps):
     def resend(self, ticket_id: str) -> None:
         expected = model_held.resend_ticket(self.model, ticket_id)
         if self.agree("held.resend_ticket", held.resend_ticket(ticket_id), expected) == held.Release.DONE:
-            self.in_doubt = {key: one for key, one in self.in_doubt.items() if key[0] != ticket_id}
-
-    def look_for_cards(self, channel: str, found: bool, delay: float) -> None:
-        """A look decides each card in doubt, and says the same once more."""
-        doubts = [(one.ticket_id, one.attempt) for one in looks.find_doubts(channel)]
-        self.agree("looks.find_doubts", sorted(doubts), model_held.find_doubts(self.model, channel))
-        for ticket_id, attempt in doubts * 2:
-            if found:
-                self.record((ticket_id, channel, attempt), "sent", "", 0.0)
-            else:
-                self.find_absent(ticket_id, channel, attempt, delay)
-
-    def find_absent(self, ticket_id: str, channel: str, attempt: int, delay: float) -> None:
-        expected = model_held.decide_absent(self.model, ticket_id, channel, attempt, delay)
-        parts = [one for doubt in looks.find_doubts(channel) for one in doubt.parts]
-        answered = looks.decide_absent(ticket_id, channel, attempt, delay, parts)
-        if self.agree("looks.decide_absent", answered, expected):
-            self.cleared(ticket_id, channel, attempt)
-
-    def raise_barrier(self, restored: float) -> None:
-        expected = model_held.raise_barrier(self.model, restored)
-        with nullcontext() if expected is not None else pytest.raises((BarrierRefused, LedgerUnused)):
-            raised = barrier.raise_barrier(self.time.stored(restored)).raised
-            assert raised == expected
-        self.agree("barrier.raise_barrier", None, None)
+            self.truth.release(self.truth.group_of(ticket_id), CHANNELS)
 
     def notice(self, channel: str, limit: int, among: list[str] | None, lost: bool) -> None:
         taken = notices.take_unnoticed(channel, limit, among)

@@ -1,6 +1,7 @@
 """The real ledger beside its plain model: each step is taken on both, and then everything is compared."""
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 from hypothesis import reject
@@ -15,8 +16,10 @@ from tests.store.ledger_mirror import Rows
 from tests.store.ledger_model import SETTLED, Lease, Ledger, mine
 from tests.store.ledger_model_sends import written_attempt
 from tests.store.ledger_moves import DELIVERY_MOVES, TICKET_MOVES
+from tests.store.ledger_truth import Truth
 
 R = TypeVar("R")
+CHANNELS = ("console", "discord")
 #: How often each move was seen: kind of row, state before and after, function.
 SEEN: Counter[tuple[str, str | None, str | None, str]] = Counter()
 COUNTED: Counter[str] = Counter()
@@ -38,9 +41,10 @@ class ComparedLedger(RuleBasedStateMachine):
         self.model = Ledger()
         self.claims: list[tuple[Claim, Lease]] = []
         self.sends: list[tuple[str, str, int]] = []
-        self.in_doubt: dict[tuple[str, str], int] = {}
+        self.truth = Truth()
         self.configured: tuple[str, ...] = ("console",)
         self.resends = False  #: UNCONFIRMED_POLICY
+        self.went_back = False  #: to a backup: what was told after it stands nowhere
         self.tickets: Rows = {}
         self.cards: Rows = {}
         COUNTED["examples"] += 1
@@ -66,7 +70,7 @@ class ComparedLedger(RuleBasedStateMachine):
         )
         same(cards, mirror.modelled_rows(self.model.cards))
         same(around, mirror.modelled_surroundings(self.model))
-        self.in_doubt = {key: attempt for key, attempt in self.in_doubt.items() if key in cards}
+        self.truth.release(self.tickets.keys() - tickets.keys(), CHANNELS)  # forgotten
         self.tickets, self.cards = tickets, cards
         return answered
 
@@ -90,24 +94,18 @@ class ComparedLedger(RuleBasedStateMachine):
             assert began in (0, made_by == "write_ahead.begin_delivery"), f"{key} began {began} sends"
             assert before is None or before["state"] != D.SENT or card["state"] == D.SENT, f"{key} was sent"
 
-    def licensed(self, lease: Lease, channel: str, attempt: int) -> None:
-        """A send was begun: the claim stood, unexpired, and no earlier send is in doubt (P1, rule 3)."""
+    def licensed(self, lease: Lease, channel: str, attempt: int, group: Collection[str]) -> None:
+        """A send was begun: the claim stood, unexpired, and nobody may have been told (P1, rule 3)."""
         row, key = self.tickets[lease.ticket_id], (lease.ticket_id, channel)
         assert (row["state"], row["lease_owner"], row["attempts"]) == (T.CLAIMED, lease.owner, lease.attempt)
         assert row["lease_expires_at"] > self.model.now
-        assert key not in self.in_doubt, f"{key} may be told twice"
-        self.in_doubt[key] = attempt
+        self.truth.begin(key, attempt, group)
         self.sends.append((*key, attempt))
-
-    def cleared(self, ticket_id: str, channel: str, attempt: int) -> None:
-        """That send may be followed by another: it told nobody for certain, or a person or policy said so."""
-        if self.in_doubt.get((ticket_id, channel)) == attempt:
-            del self.in_doubt[ticket_id, channel]
 
     def cleared_by(self, lease: Lease, channel: str) -> None:
         """Its worker is about to give up what this claim wrote ahead, while the claim stands."""
         if mine(self.model, lease) is not None:
-            self.cleared(lease.ticket_id, channel, written_attempt(lease, channel))
+            self.truth.clear((lease.ticket_id, channel), written_attempt(lease, channel))
 
 
 def leads_to_itself(tickets: Rows, ticket_id: str) -> bool:

@@ -84,6 +84,38 @@ class Timeline:
                 move_back(table, seconds)
 
 
+Saved = dict[type[BaseModel], list[tuple[Any, ...]]]
+
+
+def save_tables() -> Saved:
+    """A backup."""
+    selects = {table: f"SELECT {columns_of(table)} FROM {name_of(table)}" for table in TABLES}
+    with database.connection_context():
+        return {table: database.execute_sql(select).fetchall() for table, select in selects.items()}
+
+
+def restore_tables(saved: Saved, seconds: float) -> None:
+    """The backup that was made ``seconds`` ago."""
+    empty_tables()
+    mark = "%s" if on_postgres() else "?"
+    with database.connection_context(), database.atomic():
+        for table, rows in saved.items():
+            marks = ", ".join([mark] * len(table._meta.sorted_fields))
+            insert = f"INSERT INTO {name_of(table)} ({columns_of(table)}) VALUES ({marks})"
+            for row in rows:
+                database.execute_sql(insert, row)
+            if table is not HourlyCount:
+                move_back(table, seconds)
+
+
+def name_of(table: type[BaseModel]) -> str:
+    return f'"{table._meta.table_name}"'
+
+
+def columns_of(table: type[BaseModel]) -> str:
+    return ", ".join(f'"{one.column_name}"' for one in table._meta.sorted_fields)
+
+
 def move_back(table: type[BaseModel], seconds: float) -> None:
     names = [one.column_name for one in table._meta.sorted_fields if isinstance(one, UtcDateTimeField)]
     moved = ", ".join(

@@ -1,11 +1,11 @@
-"""The plain model, fourth part: what is held, who decides it, and of whom a check message tells."""
+"""The plain model, fourth part: what is held, what a person decides, and of whom a check message tells."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from models.deliveries import DeliveryState as D
 from models.tickets import TicketState as T
-from tests.store.ledger_model import HELD, Card, Lease, Ledger, give_back, mine, settle_notified
-from tests.store.ledger_model_sends import conclude_claim, current
+from tests.store.ledger_model import HELD, Card, Ledger, give_back, settle_notified
+from tests.store.ledger_model_looks import RESTORED
 
 
 def resend_ticket(ledger: Ledger, ticket_id: str) -> str:
@@ -37,53 +37,6 @@ def held_cards(ledger: Ledger, ticket_id: str) -> list[Card]:
     return [card for card in ledger.cards_of(ticket_id).values() if card.state in HELD]
 
 
-def decide_absent(ledger: Ledger, ticket_id: str, channel: str, attempt: int, delay: float) -> bool:
-    """Rule 5: a look that can see did not find it, so it is sent again."""
-    card = current(ledger, ticket_id, channel, attempt, (D.UNCONFIRMED,))
-    if card is None or not is_held(ledger, ticket_id):
-        return False
-    give_back(ledger, ticket_id, delay)
-    ledger.tickets[ticket_id].reason = None
-    card.state, card.decided_at, card.last_error = D.PENDING, ledger.now, "absent"
-    return True
-
-
-def find_doubts(ledger: Ledger, channel: str) -> list[tuple[str, int]]:
-    """Held tickets whose card nobody can tell of, with its attempt."""
-    cards = {one: card for (one, name), card in ledger.cards.items() if name == channel}
-    held = [one for one in sorted(cards) if is_held(ledger, one)]
-    return [(one, cards[one].attempts) for one in held if cards[one].state == D.UNCONFIRMED]
-
-
-def raise_barrier(ledger: Ledger, restored: float) -> bool | None:
-    """Never lowered; None where the time cannot be one of a restore of this ledger."""
-    if ledger.activated is None or not ledger.activated <= restored <= ledger.now:
-        return None
-    raised = ledger.restored is None or restored > ledger.restored
-    ledger.restored = restored if raised else ledger.restored
-    return raised
-
-
-def hold_restored(
-    ledger: Ledger,
-    lease: Lease,
-    created: float,
-    places: Mapping[str, str | None],
-    configured: Sequence[str],
-) -> str | None:
-    """What a restored ledger cannot know to be untold is held, and its look begins at its creation."""
-    ticket = mine(ledger, lease)
-    if ticket is None:
-        return None
-    for channel, place in places.items():
-        card = ledger.cards.setdefault((lease.ticket_id, channel), Card(D.PENDING, 0))
-        if card.state == D.PENDING:
-            card.state, card.first_sending_at, card.notice_at = D.UNCONFIRMED, created, None
-            card.last_error, card.place = "restored", place or card.place
-    ticket.ticket_created_at, ticket.provider = created, ticket.provider or "none"
-    return conclude_claim(ledger, lease, configured, 0.0, "restored")
-
-
 def take_unnoticed(ledger: Ledger, channel: str, limit: int, among: Sequence[str] | None) -> list[str]:
     """Each held ticket is named once (rule 6); one in doubt only ``among`` those no look decides."""
     cards = {one: card for (one, name), card in ledger.cards.items() if name == channel}
@@ -104,7 +57,7 @@ def give_notices_back(ledger: Ledger, channel: str, ids: Iterable[str]) -> None:
 def take_restored(ledger: Ledger, channel: str, more_than: int) -> int | None:
     """All that a restore holds, in one sentence; None where they are few."""
     cards = [card for (one, name), card in ledger.cards.items() if name == channel and is_held(ledger, one)]
-    doubted = [card for card in cards if (card.state, card.last_error) == (D.UNCONFIRMED, "restored")]
+    doubted = [card for card in cards if (card.state, card.last_error) == (D.UNCONFIRMED, RESTORED)]
     unnamed = [card for card in doubted if card.notice_at is None]
     if len(unnamed) <= more_than:
         return None

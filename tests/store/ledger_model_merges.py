@@ -1,4 +1,4 @@
-"""The plain model's merges: of the tickets that HubSpot made one, one is told (rule 11 and decision 9)."""
+"""The plain model's merges: of the tickets that HubSpot made one, one is told (rule 11 and decision 10)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -102,7 +102,16 @@ def is_told(ledger: Ledger, ticket_id: str) -> bool:
     ticket, cards = ledger.tickets[ticket_id], ledger.cards_of(ticket_id).values()
     held_by_doubt = ticket.state == T.UNCONFIRMED and not cards
     may_be = any(card.state in MAYBE_TOLD for card in cards)
-    return may_be or ticket.state == T.NOTIFIED or held_by_doubt or leads_nowhere(ledger, ticket)
+    if may_be or ticket.state == T.NOTIFIED or held_by_doubt or leads_nowhere(ledger, ticket):
+        return True
+    return came_back(ledger, ticket_id)
+
+
+def came_back(ledger: Ledger, ticket_id: str) -> bool:
+    """Others were merged into it before it was found: it was told and forgotten, and then shown again."""
+    found = ledger.tickets[ticket_id].created_at
+    parts = [one for one in ledger.tickets.values() if one.merged_into == ticket_id]
+    return any(one.processed_at < found for one in parts)
 
 
 def leads_nowhere(ledger: Ledger, ticket: Ticket) -> bool:

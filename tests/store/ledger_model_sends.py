@@ -51,7 +51,7 @@ def begin_card(ledger: Ledger, lease: Lease, channel: str) -> int | None:
 
 
 def record_sent(
-    ledger: Ledger, ticket_id: str, channel: str, configured: Sequence[str], message: str, place: str
+    ledger: Ledger, ticket_id: str, channel: str, configured: Sequence[str], message: str | None, place: str
 ) -> str | None:
     """Rule 4: whatever the row says."""
     ticket, card = ledger.tickets.get(ticket_id), ledger.cards.get((ticket_id, channel))

@@ -8,21 +8,16 @@ from hypothesis.stateful import initialize, precondition, rule
 from models.deliveries import DeliveryState as D
 from models.inbox import EventType
 from models.tickets import SkipReason, Source
-from models.tickets import TicketState as T
-from tests.store.ledger_held_steps import HeldSteps
+from tests.store.ledger_machine import CHANNELS
 from tests.store.ledger_model import DAY, Verdict
 from tests.store.ledger_model_merges import Merged
+from tests.store.ledger_rules_held import HeldRules, channels, delays, recent, tickets
 from tests.store.ledger_world import CREATED, Sight, Webhook, event_time, older_than
 
 PORTAL = "1"
-CHANNELS = [("console",), ("discord",), ("console", "discord"), ("console", "discord")]
 
-tickets = st.lists(st.sampled_from(list(CREATED)), min_size=1, max_size=4)
 owners = st.sampled_from(["one", "two"])
-channels = st.sampled_from(["console", "discord"])
-recent = st.integers(0, 5)  #: the how-many-th last claim or send
 lengths = st.sampled_from([60.0, 300.0])
-delays = st.sampled_from([0.0, 60.0])
 errors = st.sampled_from(["5xx", "timeout"])
 verdicts = st.builds(
     Verdict,
@@ -57,7 +52,7 @@ ends = st.sampled_from(
 reasons = st.sampled_from(SkipReason)
 
 
-class LedgerMachine(HeldSteps):
+class LedgerMachine(HeldRules):
     """A rule is one step, or several that often follow each other; each step is compared."""
 
     @initialize(opened=st.sampled_from([True, True, False]), seen=sights, resends=st.booleans())
@@ -91,7 +86,11 @@ class LedgerMachine(HeldSteps):
 
     @rule(received=webhooks, limit=st.sampled_from([0, 2, 100, 100]))
     def webhook(self, received: list[Webhook], limit: int) -> None:
-        self.receive([one.event(self.model.now) for one in received])
+        events = [one.event(self.model.now) for one in received]
+        for one in events:
+            if one.parts and one.portal in ("", PORTAL):
+                self.truth.merge((one.ticket_id, *one.parts))
+        self.receive(events)
         if limit:
             self.drain(limit)
 
@@ -105,6 +104,7 @@ class LedgerMachine(HeldSteps):
     def merge(self, new_id: str, few: bool, dated: bool, event: float | str | None, source: Source) -> None:
         parts = older_than(new_id)[: 1 if few else None]
         created = CREATED["20"] if dated else None
+        self.truth.merge((new_id, *parts))
         self.join(Merged(new_id, parts, created, event_time(new_id, event, self.model.now)), source)
 
     # -- workers ----------------------------------------------------------------------------------------
@@ -115,16 +115,28 @@ class LedgerMachine(HeldSteps):
         cards=st.lists(outcomes, min_size=1, max_size=3),
         end=ends,
         reason=reasons,
+        looking=st.sampled_from([(), CHANNELS]),
     )
-    def work(self, owner: str, verdict: Verdict, cards: list[str], end: str, reason: SkipReason) -> None:
-        """What a worker does with all that is due."""
+    def work(
+        self,
+        owner: str,
+        verdict: Verdict,
+        cards: list[str],
+        end: str,
+        reason: SkipReason,
+        looking: tuple[str, ...] = (),
+    ) -> None:
+        """What a worker does with all that is due; the channels of ``looking`` can look."""
         card = cycle(cards)
         for claim, lease in self.take(list(CREATED), owner, 60.0):
             for channel, known in lease.known.items():
                 if known.state == D.SENDING:
                     self.record((claim.ticket_id, channel, known.attempts), "unknown", "crashed", 0.0)
+            group = self.ask_hubspot(claim, lease)
+            if group is None or self.hold_behind_barrier(claim, lease, looking):
+                continue
             for channel in self.configured:
-                attempt = self.begin(claim, lease, channel, verdict, 120.0, on_trial=True)
+                attempt = self.begin(claim, lease, channel, verdict, 120.0, True, group)
                 if attempt is not None:
                     self.record((claim.ticket_id, channel, attempt), next(card), "5xx", 60.0)
             self.end(claim, lease, end, reason, 60.0, "5xx")
@@ -180,41 +192,6 @@ class LedgerMachine(HeldSteps):
                 self.release_unsent(owner)
             case "hasten":
                 self.hasten("5xx")
-
-    # -- a person, and the channels ---------------------------------------------------------------------
-
-    @rule(which=recent, again=st.booleans())
-    def decide(self, which: int, again: bool) -> None:
-        """Of a held ticket, where there is one."""
-        held_ids = [one for one, row in self.tickets.items() if row["state"] == T.UNCONFIRMED]
-        ids = held_ids or list(CREATED)
-        (self.resend if again else self.confirm)(ids[which % len(ids)])
-
-    @rule(channel=channels, found=st.booleans(), delay=delays)
-    def look_in_channel(self, channel: str, found: bool, delay: float) -> None:
-        self.look_for_cards(channel, found, delay)
-
-    @rule(ago=st.sampled_from([0.0, 600.0, 3 * DAY, -600.0]))
-    def restore(self, ago: float) -> None:
-        self.raise_barrier(self.model.now - ago)
-
-    @rule(
-        configured=st.sampled_from(CHANNELS),
-        limit=st.sampled_from([1, 10]),
-        among=st.none() | tickets,
-        lost=st.booleans(),
-    )
-    def configure(self, configured: tuple[str, ...], limit: int, among: list[str] | None, lost: bool) -> None:
-        self.configured = configured
-        self.notice_restored(configured[0], limit)
-        self.notice(configured[0], limit, among, lost)
-
-    @rule(
-        channel=channels,
-        how=st.sampled_from(["unknown", "unknown", "look", "fault", "extend", "probe", "decided", "lift"]),
-    )
-    def switch(self, channel: str, how: str) -> None:
-        self.pause(channel, how)
 
     # -- time -------------------------------------------------------------------------------------------
 

@@ -1,11 +1,13 @@
 """The steps of sources and workers, on the real ledger and on its plain model, with the same values."""
 
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import astuple, replace
 from datetime import timedelta
 
 import pytest
 
+from jobs.hold_restored import behind_barrier
 from models import (
     barrier,
     claims,
@@ -20,16 +22,18 @@ from models import (
 from models.claims import Claim, KnownDelivery
 from models.deliveries import DeliveryState as D
 from models.errors import WrongPortal
-from models.merges import Merge
+from models.merges import Joined, Merge
 from models.tickets import SkipReason, Source
 from models.write_ahead import begin_delivery
+from tests.fakes.channel import FakeChannel
+from tests.fakes.hubspot import make_ticket
 from tests.store import ledger_model as model
-from tests.store import ledger_model_held as model_held
+from tests.store import ledger_model_looks as model_looks
 from tests.store import ledger_model_merges as model_merges
 from tests.store import ledger_model_sends as model_sends
 from tests.store import ledger_model_sources as model_sources
 from tests.store.ledger_machine import ComparedLedger
-from tests.store.ledger_model import DAY, Event, Known, Lease, Shown, Verdict
+from tests.store.ledger_model import DAY, OPEN, Event, Known, Lease, Shown, Verdict
 from tests.store.ledger_model_merges import Merged
 from tests.store.ledger_model_sends import NONCE, PLACE
 from tests.store.ledger_world import CREATED, columns_of, lease_of, proposals_of, received_of
@@ -82,12 +86,22 @@ class LedgerSteps(ComparedLedger):
         if merge.new_id not in self.model.tickets:
             told = bool(merges.find_told([shown]))
             self.agree("merges.find_told", told, model_merges.is_told_for(self.model, merge))
-        joined = merges.join_parts(shown, source)
-        expected = model_merges.join_parts(self.model, merge, source)
-        self.agree("merges.join_parts proposals.propose", astuple(joined), astuple(expected))
+        self.join_parts(merge, source)
         again = [astuple(one) for one in merges.join_shown([shown], source)]
         repeated = [astuple(one) for one in model_merges.join_shown(self.model, [merge], source)]
         self.agree("merges.join_shown", again, repeated)
+
+    def join_parts(self, merge: Merged, source: Source) -> Joined:
+        """One ticket of the merge is left, at most, that is to be told, and it leads nowhere else."""
+        created, event = self.time.maybe_stored(merge.created), self.time.maybe_stored(merge.event)
+        joined = merges.join_parts(Merge(merge.new_id, merge.parts, created, event), source)
+        expected = model_merges.join_parts(self.model, merge, source)
+        self.agree("merges.join_parts proposals.propose", astuple(joined), astuple(expected))
+        rows = {one: row for one, row in self.tickets.items() if one in (merge.new_id, *merge.parts)}
+        assert {one for one, row in rows.items() if row["state"] in OPEN} <= {joined.survivor}
+        survivor = self.tickets[joined.survivor]
+        assert survivor["merged_into"] not in self.tickets, f"{joined.survivor} is part of another"
+        return joined
 
     # -- claims and sends -------------------------------------------------------------------------------
 
@@ -105,13 +119,26 @@ class LedgerSteps(ComparedLedger):
         self.agree("claims.renew_leases", claims.renew_leases(ids, owner, seconds), expected)
 
     def begin(
-        self, claim: Claim, lease: Lease, channel: str, verdict: Verdict, seconds: float, on_trial: bool
+        self,
+        claim: Claim,
+        lease: Lease,
+        channel: str,
+        verdict: Verdict,
+        seconds: float,
+        on_trial: bool,
+        group: Collection[str] = (),
     ) -> int | None:
+        """``group`` is what the worker knows that the ticket is one with.
+
+        In a ledger that was restored no worker tells what is behind the barrier.
+        """
+        if self.went_back and self.behind_barrier(claim, lease, [channel]):
+            return None
         verdict = replace(verdict, created=CREATED[claim.ticket_id])
         columns, traces = columns_of(self.time, verdict), {"nonce": NONCE, "place": PLACE}
         attempt = begin_delivery(claim, channel, columns, seconds, key_hash=KEY, on_trial=on_trial, **traces)
         if attempt is not None:
-            self.licensed(lease, channel, attempt)
+            self.licensed(lease, channel, attempt, group)
         expected = model_sends.begin_delivery(self.model, lease, channel, verdict, seconds, KEY, on_trial)
         self.agree("write_ahead.begin_delivery", attempt, expected)
         return attempt
@@ -127,23 +154,26 @@ class LedgerSteps(ComparedLedger):
         """What became of ``send``, also late and again; nothing for the outcome ``crash``."""
         ticket_id, channel, attempt = send
         match outcome:
-            case "sent":
-                told = ticket_id, channel, self.configured, f"m{attempt}", PLACE
+            case "sent" | "found":
+                message = f"m{attempt}" if outcome == "sent" else None
+                told = ticket_id, channel, self.configured, message, PLACE
                 expected = model_sends.record_sent(self.model, *told)
-                self.agree("sends.record_sent", sends.record_sent(*told), expected)
+                if self.agree("sends.record_sent", sends.record_sent(*told), expected) is not None:
+                    self.truth.arrive((ticket_id, channel), attempt)
             case "not sent":
                 undone = model_sends.record_not_sent(self.model, *send, error, delay)
                 if self.agree("sends.record_not_sent", sends.record_not_sent(*send, error, delay), undone):
-                    self.cleared(*send)
+                    self.truth.clear((ticket_id, channel), attempt)
             case "unknown":
                 noted = model_sends.record_unknown(self.model, *send, error, self.resends)
                 answered = sends.record_unknown(*send, error, resend=self.resends)
                 self.agree("sends.record_unknown", answered, noted)
                 if answered and self.resends and self.cards[ticket_id, channel]["state"] == D.PENDING:
-                    self.cleared(*send)
+                    self.truth.clear((ticket_id, channel), attempt)
             case "refused":
                 noted = model_sends.record_refused(self.model, *send, error)
-                self.agree("sends.record_refused", sends.record_refused(*send, error), noted)
+                if self.agree("sends.record_refused", sends.record_refused(*send, error), noted):
+                    self.truth.clear((ticket_id, channel), attempt)
 
     # -- the ends of a claim ----------------------------------------------------------------------------
 
@@ -164,7 +194,8 @@ class LedgerSteps(ComparedLedger):
             case "release":
                 self.release(claim, lease, delay, error, self.model.now if delay else None)
             case "hold":
-                self.hold_restored(claim, lease, PLACE if delay else None)
+                held = self.configured[-1:] if delay else self.configured
+                self.hold_restored(claim, lease, dict.fromkeys(held, PLACE if delay else None))
 
     def abandon(self, claim: Claim, lease: Lease, ends: bool, delay: float, error: str) -> None:
         channel, configured = self.configured[-1], self.configured
@@ -185,12 +216,22 @@ class LedgerSteps(ComparedLedger):
         done = model_sends.release_for_retry(self.model, lease, delay, error, crashed, missing)
         self.agree("releases.release_for_retry", released, done)
 
-    def hold_restored(self, claim: Claim, lease: Lease, place: str | None) -> None:
-        """On every channel, or the last one, where a look may go to ``place``."""
-        held = self.configured[-1:] if place else self.configured
-        created, places = CREATED[claim.ticket_id], dict.fromkeys(held, place)
+    def untold(self, lease: Lease) -> list[str]:
+        """Configured channels with no card, or one that certainly was not sent, as the claimant read it."""
+        known = lease.known
+        return [one for one in self.configured if one not in known or known[one].state == D.PENDING]
+
+    def behind_barrier(self, claim: Claim, lease: Lease, untold: list[str]) -> list[str]:
+        created, channels = CREATED[claim.ticket_id], [FakeChannel(name=one) for one in untold]
+        shown = make_ticket(claim.ticket_id, created_at=self.time.stored(created))
+        doubtful = [one.name for one in behind_barrier(claim, shown, channels)]
+        assert doubtful == model_looks.behind_barrier(lease, created, untold)
+        return doubtful
+
+    def hold_restored(self, claim: Claim, lease: Lease, places: dict[str, str | None]) -> None:
+        created = CREATED[claim.ticket_id]
         answered = barrier.hold_restored(claim, self.time.stored(created), places, self.configured)
-        expected = model_held.hold_restored(self.model, lease, created, places, self.configured)
+        expected = model_looks.hold_restored(self.model, lease, created, places, self.configured)
         self.agree("barrier.hold_restored", answered, expected)
 
     def release_unsent(self, owner: str) -> None:

@@ -1,0 +1,115 @@
+"""The plain model of looks and of the restore barrier (rule 5, design §5, decision 9)."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from models.deliveries import DeliveryState as D
+from models.tickets import TicketState as T
+from tests.store.ledger_model import Card, Lease, Ledger, give_back, mine
+from tests.store.ledger_model_sends import conclude_claim, current
+
+RESTORED = "restored"
+MARGIN = 0.0  #: so many seconds after the barrier a ticket still counts as older; the product has none
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What a look needs to know: where and for what to look, from when, and since when it may be there."""
+
+    attempt: int
+    place: str | None
+    nonce: str | None
+    first: float | None
+    seconds: float
+    parts: frozenset[str]
+
+
+def find_doubts(ledger: Ledger, channel: str) -> dict[str, Doubt]:
+    """Held tickets whose card nobody can tell of; of a backup's, any part may have been told for it."""
+    cards = {one: card for (one, name), card in ledger.cards.items() if name == channel}
+    return {
+        one: Doubt(
+            card.attempts,
+            card.place,
+            card.nonce,
+            card.first_sending_at,
+            ledger.now - (card.first_sending_at or 0.0 if card.sending_at is None else card.sending_at),
+            parts_to_look_for(ledger, one, card),
+        )
+        for one, card in cards.items()
+        if card.state == D.UNCONFIRMED and ledger.tickets[one].state == T.UNCONFIRMED
+    }
+
+
+def parts_to_look_for(ledger: Ledger, ticket_id: str, card: Card) -> frozenset[str]:
+    """Those whose card may be the ticket's: of a card that a restore holds, or that was sent before one."""
+    restored, sent = ledger.restored, card.sending_at
+    is_old = card.last_error == RESTORED or (restored is not None and sent is not None and sent < restored)
+    return frozenset(parts_of(ledger, ticket_id) if is_old else ())
+
+
+def parts_of(ledger: Ledger, ticket_id: str) -> Iterator[str]:
+    for one, ticket in ledger.tickets.items():
+        if ticket.merged_into == ticket_id:
+            yield one
+            yield from parts_of(ledger, one)
+
+
+def list_sent(ledger: Ledger, channel: str, place: str) -> dict[str, str]:
+    """Cards that are certainly there, by which a look shows that it can see."""
+    cards = {
+        one: card for (one, name), card in ledger.cards.items() if (name, card.place) == (channel, place)
+    }
+    return {one: card.message_id for one, card in cards.items() if card.message_id and card.state == D.SENT}
+
+
+def decide_absent(
+    ledger: Ledger, ticket_id: str, channel: str, attempt: int, delay: float, looked_for: Collection[str]
+) -> bool:
+    """It is not there, so it is sent again: unless it may be there as a part that was not looked for."""
+    card = current(ledger, ticket_id, channel, attempt, (D.UNCONFIRMED,))
+    if card is None or ledger.tickets[ticket_id].state != T.UNCONFIRMED:
+        return False
+    if parts_to_look_for(ledger, ticket_id, card) - {*looked_for}:
+        return False
+    give_back(ledger, ticket_id, delay)
+    ledger.tickets[ticket_id].reason = None
+    card.state, card.decided_at, card.last_error = D.PENDING, ledger.now, "absent"
+    return True
+
+
+def raise_barrier(ledger: Ledger, restored: float) -> bool | None:
+    """Never lowered; None where the time cannot be one of a restore of this ledger."""
+    if ledger.activated is None or not ledger.activated <= restored <= ledger.now:
+        return None
+    raised = ledger.restored is None or restored > ledger.restored
+    ledger.restored = restored if raised else ledger.restored
+    return raised
+
+
+def behind_barrier(lease: Lease, created: float, untold: Sequence[str]) -> list[str]:
+    """Channels on which a ticket of before the restore may have been told: nobody looked since."""
+    if lease.restored is None or created >= lease.restored + MARGIN:
+        return []
+    decided = {name: known.decided_at for name, known in lease.known.items()}
+    return [name for name in untold if (at := decided.get(name)) is None or at < lease.restored]
+
+
+def hold_restored(
+    ledger: Ledger,
+    lease: Lease,
+    created: float,
+    places: Mapping[str, str | None],
+    configured: Sequence[str],
+) -> str | None:
+    """What a restored ledger cannot know to be untold is held, and its look begins at its creation."""
+    ticket = mine(ledger, lease)
+    if ticket is None:
+        return None
+    for channel, place in places.items():
+        card = ledger.cards.setdefault((lease.ticket_id, channel), Card(D.PENDING, 0))
+        if card.state == D.PENDING:
+            card.state, card.first_sending_at, card.notice_at = D.UNCONFIRMED, created, None
+            card.last_error, card.place = RESTORED, place or card.place
+    ticket.ticket_created_at, ticket.provider = created, ticket.provider or "none"
+    return conclude_claim(ledger, lease, configured, 0.0, RESTORED)

@@ -1,6 +1,7 @@
 """Stories of what is held, looked for, restored or merged, which are rare by chance."""
 
 from models.tickets import SkipReason, Source
+from models.tickets import TicketState as T
 from tests.store.ledger_model import DAY
 from tests.store.ledger_rules import LedgerMachine
 from tests.store.ledger_stories import BOTH, VERDICT, Story, answer, finish, send
@@ -90,6 +91,22 @@ def looked_for(machine: LedgerMachine) -> None:
     machine.look_in_channel("console", found=True, delay=0.0)
 
 
+def looked_for_while_another_channel_is_told(machine: LedgerMachine) -> None:
+    """The look began while nobody had the ticket; now a worker has it, and keeps it."""
+    machine.configure(BOTH, 0, [], lost=False)
+    send(machine, 0, "unknown")
+    machine.write_ahead(0, "discord", VERDICT, 60.0, on_trial=True)
+    answer(machine, 0, "unknown")
+    finish(machine, 0, "conclude")
+    machine.begin_to_look("console")
+    answer(machine, 0, "not sent")
+    machine.end_to_look(0, found=False, delay=0.0)
+    machine.let_pass(60.0)
+    machine.claim(["9"], "two", 60.0)
+    machine.end_to_look(0, found=False, delay=0.0)
+    assert machine.tickets["9"]["state"] == T.CLAIMED
+
+
 def restored(machine: LedgerMachine) -> None:
     """Held whether a send was begun or not; due again where another channel may be told."""
     machine.restore(0.0)
@@ -145,6 +162,7 @@ HELD_STORIES: list[Story] = [
     old_and_not_forgotten,
     kept_for_four_days,
     looked_for,
+    looked_for_while_another_channel_is_told,
     restored,
     merged,
     merged_into_one_too_old,

@@ -142,6 +142,14 @@ def merged_and_sent_after_all(machine: LedgerMachine) -> None:
     merge(machine, "10")
 
 
+def merged_when_two_were_told(machine: LedgerMachine) -> None:
+    """The one that is told everywhere stays, though the other, which is on its way, has the lower id."""
+    send(machine, 0, "sent")
+    send(machine, 3)
+    merge(machine, "9")
+    assert machine.tickets["10"]["merged_into"] == "9"
+
+
 def merge(machine: LedgerMachine, new_id: str) -> None:
     machine.merge(new_id, few=False, dated=False, event=None, source=Source.SWEEP)
 
@@ -167,4 +175,5 @@ HELD_STORIES: list[Story] = [
     merged,
     merged_into_one_too_old,
     merged_and_sent_after_all,
+    merged_when_two_were_told,
 ]

@@ -1,13 +1,34 @@
 """Behind the restore barrier: what a restored ledger cannot know to be untold is held (design §5)."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from jobs.desk import Desk, Handled
+from jobs.hubspot.gateway import HubSpotGateway
 from jobs.notify.channel import Channel, LookingChannel
 from jobs.tell_channel import handled_as
 from jobs.ticket import Ticket
 from models import barrier
+from models.barrier import Barrier
 from models.claims import Claim
+from models.database import read_clock
+
+DATE_SECONDS = timedelta(seconds=1)  #: a Date header leaves out what is below a second
+CLOCKS_AGREE = timedelta(seconds=2)  #: no restore is over so soon after the last card of the old ledger
+
+
+def raise_by_hubspots_clock(gateway: HubSpotGateway, went_live_at: datetime | None) -> Barrier:
+    """Raise the barrier to ``went_live_at``, None for now, as HubSpot's clock tells that moment.
+
+    What HubSpot's clock is ahead of the database's is added: a ticket that was told just before the restore
+    would otherwise seem to be created after it. Decisions of that time are asked for again. Raises
+    SourceError, SettingsError, and what ``raise_barrier`` does.
+    """
+    database_now = read_clock()
+    gateway.fetch_account()
+    hubspot_now = gateway.now()
+    ahead = timedelta(0) if hubspot_now is None else hubspot_now + DATE_SECONDS - database_now
+    return barrier.raise_barrier(went_live_at, ahead if ahead > CLOCKS_AGREE else timedelta(0))
 
 
 def behind_barrier(taken: Claim, ticket: Ticket, untold: Sequence[Channel]) -> list[Channel]:

@@ -6,7 +6,7 @@ restored database went live, and not settled in it, is held until a look or a pe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 from peewee import fn
@@ -31,17 +31,19 @@ class Barrier:
 
 
 @rerun_on_conflict
-def raise_barrier(went_live_at: datetime | None = None) -> Barrier:
+def raise_barrier(went_live_at: datetime | None = None, ahead: timedelta = timedelta(0)) -> Barrier:
     """Hold every ticket created before ``went_live_at`` and not settled; None means now.
 
-    Call it before any worker starts. It never falls, so calling twice is safe. Raises BarrierRefused for a
-    time in the database's future or before the ledger's activation, LedgerUnused where it has none.
+    ``ahead`` is how much HubSpot's clock, which creation times are of, is ahead of the database's. Call it
+    before any worker starts. It never falls, so calling twice is safe. Raises BarrierRefused for a time in
+    the database's future or before the ledger's activation, LedgerUnused where it has none.
     """
     with transaction():
         ledger = lock_ledger()
         now = in_milliseconds(read_clock())
         wanted = now if went_live_at is None else in_milliseconds(went_live_at)
         refuse_unless_possible(wanted, now, ledger.activated_at)
+        wanted = in_milliseconds(wanted + max(ahead, timedelta(0)))
         if ledger.restored_at is not None and ledger.restored_at >= wanted:
             return Barrier(ledger.restored_at, raised=False)
         Cursor.update(restored_at=wanted).where(Cursor.name == "ledger").execute()

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from jobs.clock import utc_now
 from jobs.errors import InputError
+from jobs.hold_restored import raise_by_hubspots_clock
 from jobs.logs import start_logging
 from jobs.name_held_tickets import HELD_HINT
 from jobs.reconcile_tickets import MOST_NAMED, ReconcileReport, reconcile_tickets
@@ -33,6 +34,8 @@ def reconcile(since: str | None, restored_at: str | None, *, as_json: bool) -> i
         if restored_at is not None:
             (remark if as_json else say)(barrier_line(raise_barrier_to(went_live_at)))
         with closing(build_gateway(settings)) as gateway:
+            if restored_at is not None:
+                raise_by_hubspots_clock(gateway, went_live_at)
             overlap = timedelta(seconds=settings.poll_overlap_seconds)
             report = reconcile_tickets(gateway, since=since_at, overlap=overlap, now=utc_now)
         held_ids, held = reconciliation.list_held(MOST_NAMED)

@@ -164,6 +164,14 @@ DOUBTS: tuple[Breakage, ...] = (
     ),
     broken(
         "restore barrier",
+        "HubSpot's clock is taken for the database's",
+        "jobs/hold_restored.py",
+        "ahead if ahead > CLOCKS_AGREE else timedelta(0)",
+        "timedelta(0)",
+        TEST_BARRIER,
+    ),
+    broken(
+        "restore barrier",
         "what was decided before the restore still counts",
         "jobs/hold_restored.py",
         "known.decided_at is not None and known.decided_at >= restored_at",

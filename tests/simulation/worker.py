@@ -42,6 +42,13 @@ EXPECTED = {"ok", "StoreUnreachable", "SourceError", "SettingsError", "a clock i
 NIGHT = 3 * HOUR  #: of the day, by the worker's clock
 
 
+def build_gateway(world: "World", clock: MachineClock) -> HubSpotGateway:
+    """To the portal that tokens belong to at this moment."""
+    portal = world.other_portal.portal if world.other_portal.is_met else world.portal
+    client = WorldClient(portal, world.weather, world.effects, world.truth, clock)
+    return HubSpotGateway(client, pipelines=world.shape.pipelines)  # type: ignore[arg-type]
+
+
 class Tally:
     """Where the handle loop's faults go; one of our own code is an offence."""
 
@@ -90,12 +97,9 @@ class Worker:
 
     def _build_parts(self) -> Parts:
         world = self.world
-        portal = world.other_portal.portal if world.other_portal.is_met else world.portal
-        client = WorldClient(portal, world.weather, world.effects, world.truth, self.clock)
-        gateway = HubSpotGateway(client, pipelines=self.shape.pipelines)  # type: ignore[arg-type]
         return Parts(
             settings=world.settings,
-            gateway=gateway,
+            gateway=build_gateway(world, self.clock),
             triager=world.model,  # type: ignore[arg-type]
             channels=[self._build_channel(name) for name in self.shape.channels],
             stopping=self.stopping,  # type: ignore[arg-type]

@@ -4,10 +4,12 @@ import random
 from contextlib import suppress
 from datetime import timedelta
 
+from jobs.errors import SettingsError, SourceError
+from jobs.hold_restored import raise_by_hubspots_clock
 from jobs.reconcile_tickets import reconcile_tickets
 from jobs.sandbox.rate_limits import RateLimits
 from jobs.settings import Need, Settings, load_settings
-from models.barrier import raise_barrier
+from models.barrier import Barrier, raise_barrier
 from models.errors import BarrierRefused, LedgerUnused
 from models.reconciliation import Reconciled
 from tests.simulation.clock import DAY, HOUR, MachineClock, Time
@@ -28,7 +30,7 @@ from tests.simulation.trace import Trace
 from tests.simulation.truth import FOREVER, Truth
 from tests.simulation.webhooks import Webhooks
 from tests.simulation.wire import Wire
-from tests.simulation.worker import Worker
+from tests.simulation.worker import Worker, build_gateway
 
 LEAD = 0.05  #: of a world's time: tickets come before the first worker does
 IN_DOUBT = """
@@ -211,11 +213,20 @@ class World:
         self.scheduler.spawn(operator, "restore", self._raise_barrier)
 
     def _raise_barrier(self) -> None:
+        """What ``reconcile --restored-at now`` does before it compares."""
         with suppress(LedgerUnused, BarrierRefused):
-            raise_barrier()
-            self.truth.barrier_at = self.wire.clock.seconds()
+            self.truth.barrier_at = raise_barrier().restored_at.timestamp()
+            self.truth.barrier_at = self._raise_by_hubspots_clock().restored_at.timestamp()
         self.down_until = self.time.now
         self.start_worker()
+
+    def _raise_by_hubspots_clock(self) -> Barrier:
+        gateway = build_gateway(self, self.machines[0])
+        while True:
+            try:
+                return raise_by_hubspots_clock(gateway, None)
+            except (SourceError, SettingsError):
+                self.scheduler.sleep(60.0)
 
     def _compare(self) -> None:
         """What ``reconcile`` says at rest."""

@@ -1,12 +1,17 @@
 """Behind the restore barrier nothing is told that the backup cannot know to be untold."""
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from jobs.hold_restored import raise_by_hubspots_clock
+from jobs.hubspot.client import HubSpotClient
+from jobs.hubspot.gateway import HubSpotGateway
 from jobs.run_report import Result
+from jobs.sandbox.hubspot import SimulatedHubSpot
 from models.barrier import hold_restored, raise_barrier, read_barrier
 from models.claims import Claim, claim
 from models.cursors import activate
@@ -79,6 +84,25 @@ def test_without_a_time_it_is_now_by_the_databases_clock(opened: Ledger) -> None
     barrier = raise_barrier()
     assert before <= barrier.restored_at <= read_clock()
     assert read_barrier() == barrier.restored_at
+
+
+@pytest.mark.parametrize(("date_ahead", "raised_by"), [(0, 0), (-600, 0), (300, 301)])
+def test_it_stands_where_hubspots_clock_was_at_the_restore(
+    opened: Ledger, date_ahead: float, raised_by: float
+) -> None:
+    with SimulatedHubSpot() as portal:
+        portal.faults.wrong_date_offset_seconds = date_ahead
+        client = HubSpotClient(portal.url, portal.access_token, sleep=lambda _: None)
+        with closing(HubSpotGateway(client)) as gateway:
+            barrier = raise_by_hubspots_clock(gateway, RESTORED)
+    assert (barrier.restored_at - RESTORED).total_seconds() == pytest.approx(raised_by, abs=1.5)
+    assert read_barrier() == barrier.restored_at
+
+
+def test_what_hubspot_is_ahead_is_not_added_at_every_call(opened: Ledger) -> None:
+    ahead = timedelta(minutes=5)
+    assert raise_barrier(RESTORED, ahead).restored_at == RESTORED + ahead
+    assert not raise_barrier(RESTORED, ahead).raised
 
 
 def test_a_time_that_cannot_be_a_restores_is_refused(opened: Ledger) -> None:

@@ -65,7 +65,8 @@ class Verdict:
     ``customer_summary`` has 1 to 300 characters; ``reply_draft`` is None if and only if no reply is needed;
     ``confidence`` is 0.0 to 1.0; ``triage_ms`` is the whole time the triage took. ``attempts`` counts the
     questions put to models, a repair of an answer included; ``failures`` has one entry, in order, for each
-    model tried or passed over in vain, named by its last fault.
+    model tried or passed over in vain, named by its last fault. ``claimed_critical``: the model said
+    critical, which nothing in the text supports; ``priority`` is high then.
     """
 
     priority: Priority
@@ -82,3 +83,4 @@ class Verdict:
     triage_ms: int = 0
     attempts: int = 1
     failures: tuple[ProviderFailure, ...] = ()
+    claimed_critical: bool = False

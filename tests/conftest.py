@@ -9,9 +9,14 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from hypothesis import HealthCheck, settings
 
 from models.database import close_database, open_database
 from models.schema import deploy_migrations
+
+# How fast examples are drawn tells of the machine's load, not of the code.
+settings.register_profile("loaded machine", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("loaded machine")
 
 
 def connect(url: str) -> "psycopg2.extensions.connection":

@@ -27,8 +27,9 @@ COLOURS = {
 NOT_TRIAGED_COLOUR = 0x808080
 NOT_TRIAGED = "not AI-triaged: manual review required"
 SECURITY = "SECURITY ESCALATION RECOMMENDED"
+CLAIMED = "CLAIMED CRITICAL"  #: by the model alone: nobody is called
 
-_PRIORITY_TAG = re.compile(rf"\[\s*({'|'.join(Priority)})\s*\]", re.I)
+_PRIORITY_TAG = re.compile(rf"\[\s*((?:claimed\s+)?(?:{'|'.join(Priority)}))\s*\]", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,8 @@ def _shown_id(ticket_id: str) -> str:
 def _title(ticket: Ticket, verdict: Verdict, render: Render) -> str:
     # Only the program marks a priority: a subject that says "[CRITICAL]" keeps the word, not the mark.
     subject = _PRIORITY_TAG.sub(r"(\1)", one_line(ticket.subject)) or "(no subject)"
-    start = f"[{verdict.priority.upper()}] Ticket #{_shown_id(ticket.ticket_id)}: "
+    mark = CLAIMED if verdict.claimed_critical else verdict.priority.upper()
+    start = f"[{mark}] Ticket #{_shown_id(ticket.ticket_id)}: "
     return cut(subject, limits.TITLE, lambda text: start + render(text))
 
 

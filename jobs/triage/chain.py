@@ -10,6 +10,7 @@ from typing import Protocol
 from jobs.errors import ModelError
 from jobs.ticket import Ticket
 from jobs.triage.answer import Answer, parse_answer, to_verdict
+from jobs.triage.floor import raise_to_floor
 from jobs.triage.masking import Masked, mask
 from jobs.triage.pauses import Pauses
 from jobs.triage.prompt import Message, add_repair, build_messages
@@ -82,7 +83,7 @@ class Triager:
     def triage(self, ticket: Ticket) -> Verdict:
         """Never raises for anything a ticket or a model contains; ``attempts`` counts the questions asked."""
         started = self._clock()
-        verdict = self._decide(ticket)
+        verdict = raise_to_floor(ticket, self._decide(ticket))
         return replace(verdict, triage_ms=round((self._clock() - started) * 1000))
 
     def close(self) -> None:

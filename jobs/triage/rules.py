@@ -5,6 +5,7 @@ words ("security", "down", "urgent") stand in every other how-to; ``rule_words``
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,7 +63,12 @@ class Rule:
 
 
 def find_rule(ticket: Ticket) -> Rule | None:
-    """The most urgent rule that a phrase of the ticket matches. Looks at 41,000 characters at most."""
+    """The most urgent rule that a phrase of the ticket matches."""
+    return next(find_rules(ticket), None)
+
+
+def find_rules(ticket: Ticket) -> Iterator[Rule]:
+    """Every rule that a phrase of the ticket matches, most urgent first. Looks at 41,000 characters."""
     tokens = _split(_bounded(ticket))
     # A lookup per phrase: a search over the text per phrase costs three times as much.
     known = {*tokens, None}
@@ -72,8 +78,7 @@ def find_rule(ticket: Ticket) -> Rule | None:
             words = words.replace(needle.text, " . ")
     for rule in _RULES:
         if any(needle.first in known and _occurs(needle.text, words) for needle in rule.needles):
-            return rule
-    return None
+            yield rule
 
 
 def judge_priority(ticket: Ticket) -> Priority:

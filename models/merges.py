@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from peewee import SQL, Case, fn
+from peewee import SQL, Case, Function, fn
 
 from models.claims import MAYBE_TOLD, lock_rows
 from models.counts import count_settled
 from models.database import clock, read_clock, rerun_on_conflict, transaction
-from models.deliveries import Delivery
+from models.deliveries import Delivery, DeliveryState
 from models.proposals import Memory, Proposal, propose
 from models.survivors import Decision, Known, Part, decide
 from models.tickets import OPEN_STATES, ProcessedTicket, Source, TicketState
@@ -62,8 +62,10 @@ def join_parts(merge: Merge, source: Source) -> Joined:
         made_at = merge.created_at or rows[merge.new_id].ticket_created_at
         beyond_memory = bool(made_at and memory.horizon_at and made_at < memory.horizon_at)
         known = Known(memory.now, since, event_at, beyond_memory)
-        decision = decide(read_parts(rows), merge.new_id, known)
-        carry_out(decision, rows[decision.survivor])
+        parts = read_parts(rows)
+        decision = decide(parts, merge.new_id, known)
+        in_flight = DeliveryState.SENDING in parts[decision.survivor].deliveries
+        carry_out(decision, rows[decision.survivor], in_flight=in_flight)
         return Joined(decision.survivor, decision.merged, int(decision.opens))
 
 
@@ -155,35 +157,44 @@ def came_back(row: ProcessedTicket, others: Iterable[ProcessedTicket]) -> bool:
     return any(one.processed_at < row.created_at for one in into_it)
 
 
-def carry_out(decision: Decision, survivor: ProcessedTicket) -> None:
+def carry_out(decision: Decision, survivor: ProcessedTicket, *, in_flight: bool) -> None:
     if decision.merged:
         settle_merged(decision.merged, decision.survivor)
     changes: dict[str, object] = {}
     if decision.event_at is not None:
         changes["creation_event_at"] = decision.event_at
     if decision.opens:
-        changes |= found_again(survivor)
+        changes |= found_again(survivor, in_flight=in_flight)
     if changes:
         changed = ProcessedTicket.update(**changes, updated_at=clock())
         changed.where(ProcessedTicket.ticket_id == survivor.ticket_id).execute()
 
 
 def settle_merged(ticket_ids: Sequence[str], survivor_id: str) -> None:
-    """A verdict whose card may have left stays, for a late ``sent`` may bring the ticket back by it."""
-    of_this = Delivery.ticket_id == ProcessedTicket.ticket_id
-    told = fn.EXISTS(Delivery.select(SQL("1")).where(of_this, Delivery.state.in_(MAYBE_TOLD)))
+    """A verdict whose card may have left stays, for a late ``sent`` may bring the ticket back by it.
+
+    So does the time up to which the worker of a card that is on its way may tell what became of it: its
+    lease, or where it was merged and opened before, when it is due.
+    """
+    told, in_flight = has_delivery(MAYBE_TOLD), has_delivery([DeliveryState.SENDING])
+    awaited_until = fn.COALESCE(ProcessedTicket.lease_expires_at, ProcessedTicket.next_attempt_at)
     settled = {
         **merged_into(survivor_id),
         "provider": Case(None, [(told, ProcessedTicket.provider)], "none"),
         "success": Case(None, [(told, ProcessedTicket.success)], None),
         "lease_owner": None,
-        "lease_expires_at": None,
+        "lease_expires_at": Case(None, [(in_flight, awaited_until)], None),
         "next_attempt_at": None,
         "last_error": None,
         "missing_since_at": None,
     }
     ProcessedTicket.update(**settled).where(ProcessedTicket.ticket_id.in_(ticket_ids)).execute()
     count_merged(ticket_ids)
+
+
+def has_delivery(states: Sequence[str]) -> Function:
+    of_this = Delivery.ticket_id == ProcessedTicket.ticket_id
+    return fn.EXISTS(Delivery.select(SQL("1")).where(of_this, Delivery.state.in_(states)))
 
 
 def merged_into(survivor_id: str) -> dict[str, object]:
@@ -195,10 +206,16 @@ def merged_into(survivor_id: str) -> dict[str, object]:
     }
 
 
-def found_again(survivor: ProcessedTicket) -> dict[str, object]:
-    """One that was skipped for its age is told for the first time; one that was merged has been told."""
+def found_again(survivor: ProcessedTicket, *, in_flight: bool) -> dict[str, object]:
+    """One that was skipped for its age is told for the first time; one that was merged has been told.
+
+    Nobody takes one whose card is on its way before the lease of its worker is over, as if it were claimed.
+    """
+    waits = in_flight and survivor.lease_expires_at is not None
     opened: dict[str, object] = {
-        "state": TicketState.FOUND,
+        "state": TicketState.RETRY if waits else TicketState.FOUND,
+        "next_attempt_at": survivor.lease_expires_at if waits else None,
+        "lease_expires_at": None,
         "merged_into": None,
         "reason": None,
         "processed_at": clock(),

@@ -12,7 +12,7 @@ from models.counts import count_settled, count_settled_sql
 from models.database import clock, database, on_postgres, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
 from models.names import Names
-from models.tickets import ProcessedTicket, TicketState
+from models.tickets import ProcessedTicket, TicketState, list_parts
 
 t, d = Names(ProcessedTicket), Names(Delivery)
 IN_DOUBT = (DeliveryState.SENDING, DeliveryState.UNCONFIRMED)
@@ -155,12 +155,13 @@ def record_refused(ticket_id: str, channel: str, attempt: int, error: str) -> bo
 def record_unknown(ticket_id: str, channel: str, attempt: int, error: str, *, resend: bool = False) -> bool:
     """Nobody can tell whether it was sent, if ``attempt`` is still the current one (rule 6).
 
-    With ``resend`` (UNCONFIRMED_POLICY) the delivery's first doubt makes it resendable, once; the next holds.
+    With ``resend`` (UNCONFIRMED_POLICY) the delivery's first doubt makes it resendable, once; the next holds,
+    and so does the first where one of the ticket's parts had that resend (rule 11).
     """
     with transaction():
         lock_ticket(ticket_id)
         doubted = current(ticket_id, channel, attempt, [DeliveryState.SENDING])
-        if resend:
+        if resend and not part_was_resent(ticket_id, channel):
             once_more = Delivery.update(
                 state=DeliveryState.PENDING, resent_at=clock(), last_error=error[:100]
             ).where(doubted & Delivery.resent_at.is_null())
@@ -168,6 +169,13 @@ def record_unknown(ticket_id: str, channel: str, attempt: int, error: str, *, re
                 return True
         held = Delivery.update(state=DeliveryState.UNCONFIRMED, last_error=error[:100]).where(doubted)
         return bool(held.execute())
+
+
+def part_was_resent(ticket_id: str, channel: str) -> bool:
+    """Nobody is told of a group before its merge, so the one that is sent sees what its parts had."""
+    parts = list_parts(ticket_id)
+    resent = Delivery.ticket_id.in_(parts) & (Delivery.channel == channel) & Delivery.resent_at.is_null(False)
+    return bool(parts) and Delivery.select().where(resent).exists()
 
 
 @rerun_on_conflict

@@ -150,6 +150,18 @@ def known_ids(ticket_ids: Sequence[str]) -> set[str]:
 
 
 @rerun_on_conflict
+def list_parts(ticket_id: str) -> list[str]:
+    """What was merged into the ticket, and into that."""
+    parts: list[str] = []
+    into = [ticket_id]
+    while into:
+        rows = ProcessedTicket.select(ProcessedTicket.ticket_id).where(ProcessedTicket.merged_into.in_(into))
+        into = [row.ticket_id for row in rows if row.ticket_id not in parts]
+        parts += into
+    return parts
+
+
+@rerun_on_conflict
 def list_tickets(state: TicketState | None, limit: int | None = 100) -> list[ProcessedTicket]:
     """The newest rows, of one state or of all; without a limit, every one."""
     rows = ProcessedTicket.select().order_by(ProcessedTicket.processed_at.desc()).limit(limit)

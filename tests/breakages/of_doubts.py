@@ -8,6 +8,7 @@ TEST_BOT, TEST_LOOKS = "tests/unit/test_notify_discord_bot.py", "tests/store/tes
 TEST_DECISIONS, TEST_SURVIVORS = "tests/unit/test_look_decisions.py", "tests/unit/test_survivors.py"
 TEST_MODEL = "tests/store/test_ledger_model.py"
 TEST_MERGES, TEST_BARRIER = "tests/store/test_merges.py", "tests/store/test_barrier.py"
+TEST_MERGE_RESENDS = "tests/store/test_merge_resends.py"
 
 DOUBTS: tuple[Breakage, ...] = (
     broken(
@@ -135,6 +136,30 @@ DOUBTS: tuple[Breakage, ...] = (
         "            return bool(part.deliveries)\n",
         TEST_SURVIVORS,
         TEST_MERGES,
+    ),
+    broken(
+        "rule 11",
+        "the new ticket has a resend of its own after a part's",
+        "models/sends.py",
+        "        if resend and not part_was_resent(ticket_id, channel):\n",
+        "        if resend:\n",
+        TEST_MERGE_RESENDS,
+    ),
+    broken(
+        "rule 11",
+        "a part in flight that opens again is taken at once",
+        MERGES,
+        "    waits = in_flight and survivor.lease_expires_at is not None\n",
+        "    waits = False\n",
+        TEST_MERGE_RESENDS,
+    ),
+    broken(
+        "rule 11",
+        "a part that waited for its send is not waited for when it is merged again",
+        MERGES,
+        "fn.COALESCE(ProcessedTicket.lease_expires_at, ProcessedTicket.next_attempt_at)",
+        "fn.COALESCE(ProcessedTicket.lease_expires_at, None)",
+        TEST_MERGE_RESENDS,
     ),
     broken(
         "rule 11",

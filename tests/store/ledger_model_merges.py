@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from models.deliveries import DeliveryState as D
 from models.tickets import SkipReason, Source
 from models.tickets import TicketState as T
 from tests.store.ledger_model import MAYBE_TOLD, OPEN, Ledger, Shown, Ticket, settle
@@ -43,7 +44,7 @@ def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
     ticket.creation_event_at = ticket.creation_event_at if overriding is None else overriding
     opens = opens_again(ledger, survivor)
     if opens:
-        open_again(ledger, ticket)
+        open_again(ledger, survivor)
     return Joined(survivor, tuple(absorbed), int(opens))
 
 
@@ -185,20 +186,29 @@ def opens_again(ledger: Ledger, survivor: str) -> bool:
     return is_too_old(ticket) and ticket.creation_event_at is not None
 
 
-def open_again(ledger: Ledger, ticket: Ticket) -> None:
+def open_again(ledger: Ledger, survivor: str) -> None:
+    ticket = ledger.tickets[survivor]
     if ticket.state == T.SKIPPED:
         ticket.provider = ticket.success = ticket.missing_since_at = None
-    ticket.state, ticket.processed_at = T.FOUND, ledger.now
-    ticket.reason = ticket.merged_into = None
+    waits = ticket.lease_expires_at is not None and is_in_flight(ledger, survivor)
+    ticket.state, ticket.processed_at = T.RETRY if waits else T.FOUND, ledger.now
+    ticket.next_attempt_at = ticket.lease_expires_at if waits else None
+    ticket.reason = ticket.merged_into = ticket.lease_expires_at = None
+
+
+def is_in_flight(ledger: Ledger, ticket_id: str) -> bool:
+    return any(card.state == D.SENDING for card in ledger.cards_of(ticket_id).values())
 
 
 def absorb(ledger: Ledger, ticket_id: str, into: str) -> None:
-    """A verdict that a late ``sent`` may need stays."""
+    """A verdict that a late ``sent`` may need stays, and until when one in flight is waited for."""
     ticket = ledger.tickets[ticket_id]
+    until = ticket.next_attempt_at if ticket.lease_expires_at is None else ticket.lease_expires_at
     if not any(card.state in MAYBE_TOLD for card in ledger.cards_of(ticket_id).values()):
         ticket.provider, ticket.success = "none", None
     ticket.merged_into, ticket.missing_since_at = into, None
     settle(ledger, ticket, T.MERGED)
+    ticket.lease_expires_at = until if is_in_flight(ledger, ticket_id) else None
 
 
 def drain_events(ledger: Ledger, limit: int) -> dict[str, int]:

@@ -79,14 +79,23 @@ def record_not_sent(
 def record_unknown(
     ledger: Ledger, ticket_id: str, channel: str, attempt: int, error: str, resend: bool
 ) -> bool:
-    """Rule 6; with ``resend`` the first doubt makes it resendable, once."""
+    """Rule 6; with ``resend`` the first doubt of a ticket and its parts makes it resendable, once."""
     card = current(ledger, ticket_id, channel, attempt, (D.SENDING,))
     if card is None:
         return False
-    again = resend and card.resent_at is None
+    parts = [ledger.cards.get((one, channel)) for one in parts_of(ledger, ticket_id)]
+    resent = any(one is not None and one.resent_at is not None for one in (card, *parts))
+    again = resend and not resent
     card.state, card.last_error = D.PENDING if again else D.UNCONFIRMED, error
     card.resent_at = ledger.now if again else card.resent_at
     return True
+
+
+def parts_of(ledger: Ledger, ticket_id: str) -> Iterable[str]:
+    for one, ticket in ledger.tickets.items():
+        if ticket.merged_into == ticket_id:
+            yield one
+            yield from parts_of(ledger, one)
 
 
 def record_refused(ledger: Ledger, ticket_id: str, channel: str, attempt: int, error: str) -> bool:

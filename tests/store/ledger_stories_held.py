@@ -150,6 +150,15 @@ def merged_when_two_were_told(machine: LedgerMachine) -> None:
     assert machine.tickets["10"]["merged_into"] == "9"
 
 
+def merged_while_all_were_on_their_way(machine: LedgerMachine) -> None:
+    """The one that stays was not sent, so another opens again and waits for its own send."""
+    for which in range(len(CREATED)):
+        send(machine, which, "crash")
+    merge(machine, "9")
+    answer(machine, 0, "not sent")
+    merge(machine, "9")
+
+
 def merge(machine: LedgerMachine, new_id: str) -> None:
     machine.merge(new_id, few=False, dated=False, event=None, source=Source.SWEEP)
 
@@ -176,4 +185,5 @@ HELD_STORIES: list[Story] = [
     merged_into_one_too_old,
     merged_and_sent_after_all,
     merged_when_two_were_told,
+    merged_while_all_were_on_their_way,
 ]

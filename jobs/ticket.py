@@ -11,6 +11,8 @@ class Ticket:
     ``subject`` and ``body`` are plain text, possibly empty, written by a stranger. ``created_at`` is aware
     UTC. ``priority`` and ``category`` are the portal's own values. ``link`` is HubSpot's page of the id that
     was asked for; ``ticket_id`` is another one where that was merged. ``aliases`` became part of this ticket.
+    ``markup`` is the HTML mail that ``body`` was made of, and None once the ticket is normalised; then
+    ``body`` is the newest message and ``rest`` what stood below it: signature and quoted history.
     """
 
     ticket_id: str
@@ -26,3 +28,5 @@ class Ticket:
     customer_tier: str | None = None
     product_area: str | None = None
     aliases: tuple[str, ...] = ()
+    markup: str | None = None
+    rest: str = ""

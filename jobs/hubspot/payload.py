@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs.hubspot.text import LONGEST_SUBJECT, plain_text, without_unspeakable
+from jobs.intake.linear import LONGEST_SUBJECT, markup_of, plain_text, without_unspeakable
 from jobs.ticket import Ticket
 
 #: Properties as of the tickets API; one that a portal lacks is silently absent from its answers.
@@ -53,6 +53,7 @@ def parse_ticket(
         customer_tier=chosen(records, tier),
         product_area=chosen(records, area),
         aliases=aliases,
+        markup=markup_of(text_of(ticket, "content")),
     )
 
 

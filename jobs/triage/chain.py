@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from jobs.errors import ModelError
+from jobs.intake.normalise import load_libraries, normalise
 from jobs.ticket import Ticket
 from jobs.triage.answer import Answer, parse_answer, to_verdict
 from jobs.triage.floor import raise_to_floor
@@ -79,11 +80,13 @@ class Triager:
         self._pauses = Pauses(clock)
         self._faults: dict[tuple[Provider, str], Fault] = {}
         self._lock = threading.Lock()
+        load_libraries()
 
     def triage(self, ticket: Ticket) -> Verdict:
         """Never raises for anything a ticket or a model contains; ``attempts`` counts the questions asked."""
         started = self._clock()
-        verdict = raise_to_floor(ticket, self._decide(ticket))
+        plain = normalise(ticket).ticket
+        verdict = raise_to_floor(plain, self._decide(plain))
         return replace(verdict, triage_ms=round((self._clock() - started) * 1000))
 
     def close(self) -> None:

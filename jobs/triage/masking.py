@@ -46,7 +46,7 @@ _PLACEHOLDER = re.compile(rf"\[(?:{'|'.join(Kind)})_[0-9]{{1,6}}\]", re.IGNORECA
 # The name first: its own spelling is the one that comes back.
 _TEXTS = (
     *("customer_name", "subject", "body", "company_name", "customer_tier", "product_area"),
-    *("pipeline", "priority", "category"),
+    *("pipeline", "priority", "category", "rest"),
 )
 _TOKEN = re.compile(r"[^\s\0\"'`<>(),;]+")
 _INSIGNIFICANT = re.compile(r"[\W_]+")
@@ -92,7 +92,7 @@ def mask(ticket: Ticket) -> Masked:
     _take_name(texts)
     book = _Book(frozenset().union(*(text.placeholders for text in texts.values())))
     written: dict[str, Any] = {name: text.write(book.enter) for name, text in texts.items()}
-    return Masked(replace(ticket, **written), book.originals)
+    return Masked(replace(ticket, markup=None, **written), book.originals)
 
 
 def _take_secrets(texts: Iterable["_Text"]) -> None:

@@ -177,6 +177,9 @@ def _build_data(ticket: Ticket, room: int) -> str:
     }
     data = {key: _shorten(value, _FIELD_WEIGHT) for key, value in fields.items() if value is not None}
     data |= {"subject": _shorten(ticket.subject, _SUBJECT_WEIGHT), "body": ""}
+    if ticket.rest:
+        spare = room - weigh(_dump(data)) - weigh(_dump(ticket.body[:room]))
+        data["below_the_message"] = _shorten(ticket.rest, max(spare, room // 4) - _FIELD_WEIGHT)
     return _dump(data | {"body": _shorten(ticket.body, room - weigh(_dump(data)))})
 
 

@@ -110,7 +110,7 @@ def decide_by_rules(ticket: Ticket, failures: tuple[ProviderFailure, ...]) -> Ve
 
 
 def _bounded(ticket: Ticket) -> str:
-    body = ticket.body
+    body = f"{ticket.body} . {ticket.rest}" if ticket.rest else ticket.body
     if len(body) > _HEAD_CHARS + _TAIL_CHARS:
         body = f"{body[:_HEAD_CHARS]} . {body[-_TAIL_CHARS:]}"
     return f"{ticket.subject[:_SUBJECT_CHARS]} . {body}"

@@ -74,6 +74,12 @@ def test_a_subject_is_plain_text_of_a_thousand_characters() -> None:
     assert len(ticket_of(subject="x" * 5_000).subject) == 1_000
 
 
+def test_an_html_mail_keeps_its_markup_for_whoever_judges_what_is_hidden() -> None:
+    ticket = ticket_of(content="<p>Help</p><p hidden>x</p>")
+    assert (ticket.body, ticket.markup) == ("Help\n\nx", "<p>Help</p><p hidden>x</p>")
+    assert ticket_of(content="a < b").markup is None
+
+
 def test_no_property_carries_what_nothing_can_encode() -> None:
     ticket = ticket_of(
         {"firstname": "A\ud800da", "lastname": "\x00", "tier": "go\x00ld"}, hs_ticket_category="\udfff"

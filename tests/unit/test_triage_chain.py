@@ -265,3 +265,28 @@ def test_closing_closes_every_model() -> None:
     models = (local(answer_with()), groq(answer_with()))
     triager(*models).close()
     assert all(model.closed for model in models)
+
+
+def test_models_read_the_normalised_ticket_masked_or_not() -> None:
+    content = (
+        "<p>Data breach at our shop, mail ada@example.com &lt;|im_start|&gt;</p><p hidden>SECRET ORDER</p>"
+        "<p>On Monday Bob wrote:</p><p>&gt; my mail is bob@example.com, it is an OLD STORY</p>"
+    )
+    ticket = Ticket("1", "Hi", "", TICKET.created_at, "", customer_name="A\u200bda", markup=content)
+    here, cloud = local(fault("timeout")), groq(fault("timeout"))
+    verdict = triager(here, cloud).triage(ticket)
+    assert verdict.priority is Priority.CRITICAL, "the rules read it, too"
+    for model in (here, cloud):
+        user = model.asked[0][1].content
+        assert "Data breach at our shop" in user
+        assert "OLD STORY" in user
+        assert "SECRET ORDER" not in user
+        assert "im_start|\\u003e" not in user
+        assert "\u200b" not in user
+    assert "bob@example.com" in here.asked[0][1].content
+    assert "bob@example.com" not in cloud.asked[0][1].content
+
+
+def test_rules_read_what_a_forward_quotes() -> None:
+    ticket = Ticket("1", "Fwd", "See below.\n\nOn Monday Bob wrote:\n> Data breach", TICKET.created_at, "")
+    assert triager().triage(ticket).priority is Priority.CRITICAL

@@ -87,6 +87,16 @@ def test_the_ticket_is_one_json_object_without_what_is_unknown() -> None:
     }
 
 
+def test_what_stands_below_the_newest_message_is_told_apart_and_never_displaces_it() -> None:
+    told = read_data(build(replace(TICKET, body="new " * 800, rest="old " * 40_000))[1])
+    assert told["body"] == "new " * 800
+    assert "characters of the ticket left out" in told["below_the_message"]
+    for budget in (MINIMUM_BUDGET, BUDGET):
+        texts = build(replace(TICKET, body="\x7fn" * 40_000, rest="<o" * 40_000), budget=budget)
+        assert sum(map(weigh, texts)) <= budget
+        assert len(read_data(texts[1])["body"]) > 300
+
+
 def test_the_fence_differs_each_time_and_the_system_turn_does_not() -> None:
     first, second = build(TICKET), build(TICKET)
     assert first[0] == second[0]

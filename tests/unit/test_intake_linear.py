@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.hubspot.text import LONGEST_BODY, plain_text
+from jobs.intake.linear import LONGEST_BODY, plain_text
 
 COMPLAINTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "complaints.jsonl"
 

@@ -47,6 +47,12 @@ def plain_text(content: str | None) -> str:
     return html_to_text(cut) if LOOKS_LIKE_HTML.search(cut) else cut.strip()
 
 
+def markup_of(content: str | None) -> str | None:
+    """What ``plain_text`` would read as HTML, as it is and as long; None for plain text."""
+    cut = (content or "")[:LONGEST_BODY]
+    return cut if LOOKS_LIKE_HTML.search(cut) else None
+
+
 def without_unspeakable(text: str) -> str:
     return UNSPEAKABLE.sub("", text)
 

@@ -1,0 +1,1 @@
+"""What strangers wrote, made plain before anything judges it."""

@@ -224,13 +224,21 @@ def test_what_was_read_long_ago_is_read_again_before_it_is_told(round_: Round) -
 
 
 def test_what_went_stale_after_the_last_read_is_read_again_in_the_same_round(round_: Round) -> None:
-    def slow(ticket: Ticket) -> None:
-        time.sleep({"0001": 0.5, "0002": 0.2}.get(ticket.ticket_id, 0))
+    started = Event()
+
+    def outlast(ticket: Ticket) -> None:
+        """0001 is at work all the while, 0002 ends when the read is too old for 0003."""
+        if ticket.ticket_id == "0001":
+            started.set()
+            until = time.monotonic() + 20
+            while len(round_.hubspot.reads) == 1 and time.monotonic() < until:
+                time.sleep(0.01)
         if ticket.ticket_id == "0002":
+            assert started.wait(20)
             round_.seconds += 61
 
     round_.find(4)
-    round_.path.triage.work = slow
+    round_.path.triage.work = outlast
     assert round_.run().count(Result.NOTIFIED) == 4
     assert round_.hubspot.reads[1:] == [["0003"]]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.intake.linear import BREAKS, END_TAGS, ENDLESS, MARKUP, UNSEEN, html_to_text, tidy, unescaped
-from jobs.intake.styles import Look, look_of
+from jobs.intake.styles import WHITE, Look, look_of
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 DEEPEST = 150
 MOST_TAGS = 3_000
 _TELLING = re.compile(
-    r"[\s/\"'](style|hidden|color|bgcolor)(?:\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)'|([^\s>\"']*+))|(?=[\s/>]))",
+    r"[\s/\"'](style|hidden|color|bgcolor|background)(?:\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)'|([^\s>\"']*+))|(?=[\s/>]))",
     re.IGNORECASE,
 )
+_STYLE_SHEET = re.compile(r"<style\b|\bclass\s*=", re.IGNORECASE)
 _VALUE_CHARACTERS = 2_000
 _TAG_CHARACTERS = 10_000
 EMPTY = frozenset({"br", "hr"})
@@ -57,7 +58,8 @@ def read_markup(markup: str) -> Words:
     from selectolax.lexbor import LexborHTMLParser  # with its first ticket: 45 ms that --help need not wait
 
     body = LexborHTMLParser(plain).body
-    pieces, hidden = _walk(body) if body is not None else ([], 0)
+    ground = None if _STYLE_SHEET.search(markup) else WHITE
+    pieces, hidden = _walk(body, Look(background=ground)) if body is not None else ([], 0)
     text = tidy("".join(pieces))
     return Words(text if text or not hidden else html_to_text(markup), hidden)
 
@@ -146,7 +148,7 @@ def _escaped(text: str) -> str:
     return text.replace("<", "&lt;")
 
 
-def _walk(body: "LexborNode") -> tuple[list[str], int]:
+def _walk(body: "LexborNode", start: Look) -> tuple[list[str], int]:
     """The visible pieces with their breaks, and the number of hidden ones. Depth is bounded, so are calls."""
     pieces: list[str] = []
     hidden = 0
@@ -161,6 +163,7 @@ def _walk(body: "LexborNode") -> tuple[list[str], int]:
                     hidden += 1
                 elif not look.hidden:
                     pieces.append(text)
+                    hidden += bool(look.doubtful and text.strip())
             elif child.is_element_node:
                 unseen = enter(child, look)  # apart: a sum would be begun before the call adds to it
                 hidden += unseen
@@ -178,5 +181,5 @@ def _walk(body: "LexborNode") -> tuple[list[str], int]:
             pieces.append(space)
         return 0
 
-    visit(body, Look())
+    visit(body, start)
     return pieces, hidden

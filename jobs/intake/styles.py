@@ -16,6 +16,8 @@ _RGB = re.compile(r"rgba?\(\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)(?:[\s,/]+([\d.]+%?))?\
 _HEX = re.compile(r"#([0-9a-f]{3,8})")
 _NAMED = {"white": (255, 255, 255), "black": (0, 0, 0), "snow": (255, 250, 250), "ivory": (255, 255, 240)}
 _TRANSPARENT = (-1, -1, -1)
+_UNKNOWN = (-999, -999, -999)
+WHITE = _NAMED["white"]
 _SIDES = ("height", "max-height", "width", "max-width")
 _NEAR = 12
 _STYLE_CHARACTERS = 2_000
@@ -36,13 +38,15 @@ class Look:
     def hidden(self) -> bool:
         return self.tiny or self.invisible or self._is_camouflaged()
 
+    @property
+    def doubtful(self) -> bool:
+        """White on a ground that only a style sheet could tell: a button, or an order to the model."""
+        return self.background is None and self.color is not None and _is_near(self.color, WHITE)
+
     def _is_camouflaged(self) -> bool:
         if self.color is None or self.color == _TRANSPARENT:
             return self.color is not None
-        ground = self.background
-        return ground is not None and all(
-            abs(one - other) <= _NEAR for one, other in zip(self.color, ground, strict=True)
-        )
+        return self.background is not None and _is_near(self.color, self.background)
 
 
 def look_of(attributes: Mapping[str, str | None], parent: Look) -> Look | None:
@@ -62,9 +66,14 @@ def look_of(attributes: Mapping[str, str | None], parent: Look) -> Look | None:
     if color := _color(said.get("color") or attributes.get("color") or ""):
         look = replace(look, color=color)
     ground = said.get("background-color") or said.get("background") or attributes.get("bgcolor") or ""
+    ground = ground or attributes.get("background") or ""
     if ground and (color := _color(ground)) != _TRANSPARENT:
-        look = replace(look, background=color)
+        look = replace(look, background=color or _UNKNOWN)
     return look
+
+
+def _is_near(one: Color, other: Color) -> bool:
+    return all(abs(a - b) <= _NEAR for a, b in zip(one, other, strict=True))
 
 
 def _read(style: str) -> dict[str, str]:

@@ -51,6 +51,7 @@ HIDDEN = {
     "white on white": '<div style="background:#fff"><span style="color:#ffffff">PLANT</span></div>',
     "almost white on white": '<td bgcolor="white"><font color="#fefefe">PLANT</font></td>',
     "white on white in words": '<p style="color:white;background-color:rgb(255, 255, 255)">PLANT</p>',
+    "white on the page": '<font color="#fff">PLANT</font>',
     "transparent": '<p style="color:transparent">PLANT</p>',
     "far away": '<div style="position:absolute;left:-9999px">PLANT</div>',
     "clipped": '<div style="max-height:0;overflow:hidden">PLANT</div>',
@@ -94,7 +95,8 @@ def test_scripts_styles_comments_and_trackers_are_gone(markup: str) -> None:
         '<div style="visibility:hidden"><span style="visibility:visible">SEEN</span></div>',
         '<div style="opacity:0.9;font-size:10px;color:#000;background:white">SEEN</div>',
         '<div style="display:block;line-height:0">SEEN</div>',
-        '<p style="color:white">SEEN</p>',
+        '<td bgcolor="navy"><font color="white">SEEN</font></td>',
+        '<p style="background:url(night.png);color:white">SEEN</p>',
         '<p data-note="hidden" class="hidden">SEEN</p>',
     ],
 )
@@ -102,6 +104,14 @@ def test_what_honest_mails_declare_hides_nothing(markup: str) -> None:
     found = read(f"<p>a</p>{markup}")
     assert found.ticket.body.split() == ["a", "SEEN"]
     assert not found.signals
+
+
+def test_white_words_that_a_style_sheet_may_paint_stay_and_are_counted() -> None:
+    found = read(
+        '<style>.button {background:#000}</style><p>a</p><p class=button style="color:white">SEEN</p>'
+    )
+    assert found.ticket.body.split() == ["a", "SEEN"]
+    assert found.signals == Signals(hidden_text=1)
 
 
 def test_a_mail_whose_every_word_is_hidden_is_read_all_the_same() -> None:
@@ -266,6 +276,17 @@ def test_a_large_mail_is_cut_and_says_so() -> None:
         found = normalise(Ticket("1", "s", content, NOW, ""))
         assert len(found.ticket.body) <= LONGEST_BODY
         assert found.signals.oversized == 1
+
+
+@pytest.mark.parametrize(("depth", "too_deep"), [(150, 0), (151, 1), (2_900, 1)])
+def test_a_tree_is_built_to_its_bound_and_no_deeper(depth: int, too_deep: int) -> None:
+    found = read("<div>" * depth + "end" + "</div>" * depth)
+    assert (found.ticket.body, found.signals) == ("end", Signals(too_deep=too_deep))
+
+
+def test_more_tags_than_a_tree_may_have_are_taken_away_without_one() -> None:
+    assert read("<i>x</i>" * 1_500).signals.too_deep == 0
+    assert read("<i>x</i>" * 1_501).signals.too_deep == 1
 
 
 def test_twenty_thousand_nested_tags_are_taken_away_without_a_tree() -> None:

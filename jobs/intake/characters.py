@@ -41,6 +41,8 @@ def clean(text: str, limit: int) -> tuple[str, int]:
     if not unicodedata.is_normalized("NFKC", text):
         # Twice: U+FFA0 becomes the invisible U+1160, and what it or a piece's end parted may compose now.
         for _ in range(2):
+            if unicodedata.is_normalized("NFKC", text):
+                break
             text = _INVISIBLE.sub("", _compatible(_many_marks().sub(r"\1", text), limit))
     return _tidied(text)[:limit], hiding
 
@@ -68,7 +70,8 @@ def _many_marks() -> re.Pattern[str]:
     more = (range(0x1E000, 0x1E950),)
     codes = (code for part in (*ranges, *scripts, *more) for code in part)
     marks = "".join(re.escape(chr(code)) for code in codes if _becomes_mark(chr(code)))
-    return re.compile(f"([{marks}]{{{MOST_MARKS}}})[{marks}]+")
+    # The look ahead says no at once for most of a text; of the marks only half-width voicing is a letter.
+    return re.compile(f"((?!\\w|\\s)[{marks}]{{{MOST_MARKS}}})[{marks}]+")
 
 
 def _becomes_mark(character: str) -> bool:

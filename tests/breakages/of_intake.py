@@ -49,8 +49,8 @@ INTAKE = (
         "normalised input",
         "models read the ticket as it came",
         "jobs/triage/chain.py",
-        "self._decide(normalise(ticket).ticket)",
-        "self._decide(ticket)",
+        "        plain = normalise(ticket).ticket\n",
+        "        plain = ticket\n",
         "tests/unit/test_triage_chain.py",
     ),
     broken(

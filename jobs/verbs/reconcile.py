@@ -36,6 +36,7 @@ def reconcile(since: str | None, restored_at: str | None, *, as_json: bool) -> i
         with closing(build_gateway(settings)) as gateway:
             if restored_at is not None:
                 raise_by_hubspots_clock(gateway, went_live_at)
+                (remark if as_json else say)("workers may start now")
             overlap = timedelta(seconds=settings.poll_overlap_seconds)
             report = reconcile_tickets(gateway, since=since_at, overlap=overlap, now=utc_now)
         held_ids, held = reconciliation.list_held(MOST_NAMED)
@@ -86,7 +87,7 @@ def barrier_line(barrier: Barrier) -> str:
     return (
         f"the ledger counts as restored at {at}: tickets created before then which it does not know as told, "
         "skipped or merged are held instead of told, until confirm TICKET or resend TICKET; later ones are "
-        "told as ever. Workers may start now"
+        "told as ever"
     )
 
 

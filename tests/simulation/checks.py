@@ -22,6 +22,7 @@ from tests.simulation.notices import NAMED_AGAIN, count_named_again, judge_notic
 from tests.simulation.residuals import LOST_EVENT, WRONG_CONFIRM, explain_doubles
 from tests.simulation.seams import BOT
 from tests.simulation.told import is_told, is_wrongly_confirmed
+from tests.simulation.truth import TrueTicket
 from tests.simulation.world import World
 
 
@@ -152,9 +153,10 @@ def judge_settled(world: World, ending: Ending, settled: Settled) -> Iterator[st
 def refute_reason(world: World, ending: Ending, reason: str | None) -> str | None:
     ticket, missed = ending.ticket, ending.ticket.missed_at
     shown_at = min([ticket.first_shown_at, *(one.at for one in ticket.offered)])
-    remembered = ticket.created_at >= world.truth.horizon_at(shown_at) and not ending.forgotten
+    created_at = told_creation(world, ticket)
+    remembered = created_at >= world.truth.horizon_at(shown_at) and not ending.forgotten
     true_of = {
-        "before activation": (not ending.is_young, "it is younger"),
+        "before activation": (created_at < ending.activated_at, "it is younger"),
         "beyond memory": (not remembered, "it was shown while it was remembered"),
         "other pipeline": (not is_always_ours(world, ending), "it was always in ours"),
         "gone": (
@@ -171,6 +173,13 @@ def is_skipped_for_age(ending: Ending) -> bool:
     is_single = ending.ticket.merged_into is None and not ending.ticket.parts
     of_age = ending.row is not None and ending.row["reason"] in OF_AGE
     return is_single and of_age and not ending.cards
+
+
+def told_creation(world: World, ticket: TrueTicket) -> float:
+    """As HubSpot tells it at last: of a ticket that was merged the age of what it became."""
+    while ticket.merged_into is not None:
+        ticket = world.truth.tickets[ticket.merged_into]
+    return ticket.created_at
 
 
 def judge_final_skip(world: World, ending: Ending, settled: Settled) -> Iterator[str]:

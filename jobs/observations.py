@@ -54,6 +54,9 @@ class Observations:
     def model_used(self, provider: str, tokens_in: int, tokens_out: int, cost_usd: float) -> None:
         """What one call of a model took."""
 
+    def model_passed_over(self, provider: str, passed_over: bool) -> None:
+        """A provider's breaker opened or closed."""
+
     def service_asked(self, service: str, *, ok: bool, seconds: float | None = None) -> None:
         """A call of ``hubspot``, ``discord``, ``local`` or ``groq`` ended; health shows the last of each."""
 

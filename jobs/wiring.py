@@ -9,12 +9,14 @@ from jobs.notify.discord import DiscordWebhook
 from jobs.notify.discord_bot import DiscordBot
 from jobs.setting_checks import CrmProperty
 from jobs.settings import Settings
+from jobs.triage.breaker import OnBreaker
 from jobs.triage.calls import OnUsage, Usage
 from jobs.triage.chain import Model, Triager
 from jobs.triage.groq import GroqModel
 from jobs.triage.masking import mask
 from jobs.triage.ollama import OllamaModel
 from jobs.triage.prompt import load_sop
+from jobs.verdict import Provider
 
 
 def build_gateway(settings: Settings, on_answer: OnAnswer = ignore) -> HubSpotGateway:
@@ -38,12 +40,18 @@ def nobody(_: Usage) -> None:
     pass
 
 
-def build_triager(settings: Settings, on_usage: OnUsage = nobody) -> Triager:
+def unwatched(_provider: Provider, _open: bool) -> None:
+    pass
+
+
+def build_triager(
+    settings: Settings, on_usage: OnUsage = nobody, on_breaker: OnBreaker = unwatched
+) -> Triager:
     """The local model first, Groq behind it; the rules behind both are the triager's own."""
     sop = load_sop(settings.sop_file) if settings.sop_file else ""
     masker = None if settings.cloud_triage == "full" else mask
     models = build_models(settings, on_usage)
-    return Triager(models, company_name=settings.company_name, sop=sop, masker=masker)
+    return Triager(models, company_name=settings.company_name, sop=sop, masker=masker, on_breaker=on_breaker)
 
 
 def build_models(settings: Settings, on_usage: OnUsage = nobody) -> list[Model]:

@@ -11,6 +11,7 @@ from jobs.errors import ModelError
 from jobs.intake.normalise import load_libraries, normalise
 from jobs.ticket import Ticket
 from jobs.triage.answer import Answer, parse_answer, to_verdict
+from jobs.triage.breaker import Breaker, OnBreaker
 from jobs.triage.floor import raise_to_floor
 from jobs.triage.masking import Masked, mask
 from jobs.triage.pauses import Pauses
@@ -56,8 +57,9 @@ class Triager:
     """Asks ``models`` in order until one gives a valid answer, then falls back on the rules.
 
     An answer that cannot be used is repaired once by the same model. A model whose server said "not before"
-    is passed over until then. May be used by several threads at once. Writes nothing anywhere: what went
-    wrong is in the verdict's ``failures``, one for each model in vain, and for a person in ``take_faults``.
+    is passed over until then, and one whose server failed five times in a row but for a probe a minute
+    (``on_breaker`` is told). May be used by several threads at once. Writes nothing anywhere: what went wrong
+    is in the verdict's ``failures``, one for each model in vain, and for a person in ``take_faults``.
 
     Models in the cloud see only what ``masker`` makes of the ticket, and nothing at all where it raises;
     None shows them all (CLOUD_TRIAGE=full). The company's name and the procedures are never masked.
@@ -71,6 +73,7 @@ class Triager:
         sop: str,
         masker: Callable[[Ticket], Masked] | None = mask,
         clock: Callable[[], float] = time.monotonic,
+        on_breaker: OnBreaker = lambda _provider, _open: None,
     ) -> None:
         self._models = tuple(models)
         self._company_name = company_name
@@ -78,6 +81,7 @@ class Triager:
         self._masker = masker
         self._clock = clock
         self._pauses = Pauses(clock)
+        self._breaker = Breaker(clock, on_breaker)
         self._faults: dict[tuple[Provider, str], Fault] = {}
         self._lock = threading.Lock()
         load_libraries()
@@ -102,7 +106,7 @@ class Triager:
 
     def _decide(self, ticket: Ticket) -> Verdict:
         failures: tuple[ProviderFailure, ...] = ()
-        inquiry = _Inquiry()
+        inquiry = _Inquiry(self._breaker)
         for model in self._models:
             try:
                 self._pauses.check(model.provider)
@@ -145,12 +149,14 @@ def _mask(masker: Callable[[Ticket], Masked], ticket: Ticket) -> Masked:
 class _Inquiry:
     """The questions about one ticket, and how many they were."""
 
-    def __init__(self) -> None:
+    def __init__(self, breaker: Breaker) -> None:
         self.attempts = 0
+        self._breaker = breaker
 
     def ask(self, model: Model, build: Callable[[int], list[Message]]) -> Answer:
         """``build`` makes the first messages for a budget. Raises ModelError, a repair's if there was one."""
         messages = build(model.budget_chars)
+        self._breaker.check(model.provider)
         said = ""
         try:
             said = self._put(model, messages)
@@ -164,4 +170,10 @@ class _Inquiry:
 
     def _put(self, model: Model, messages: list[Message]) -> str:
         self.attempts += 1
-        return model.ask(messages)
+        try:
+            said = model.ask(messages)
+        except ModelError as exc:
+            self._breaker.note(model.provider, exc)
+            raise
+        self._breaker.note(model.provider, None)
+        return said

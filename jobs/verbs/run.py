@@ -118,7 +118,9 @@ def build_parts(
     return Parts(
         settings=settings,
         gateway=build_gateway(settings, noted.hubspot_answered),
-        triager=build_triager(settings, meter),
+        triager=build_triager(
+            settings, meter, lambda provider, is_open: noted.model_passed_over(provider.value, is_open)
+        ),
         flush_usage=meter.flush,
         channels=channels,
         stopping=stopping,

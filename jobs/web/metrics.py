@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -58,6 +58,9 @@ class CountedObservations(Observations):
             "triage_creation_to_card_seconds", "Ticket to card", buckets=CARD_BUCKETS, registry=ours
         )
         self._tokens = Counter("triage_tokens", "Tokens", ["provider", "direction"], registry=ours)
+        self._passed_over = Gauge(
+            "triage_model_passed_over", "1 while the breaker is open", ["provider"], registry=ours
+        )
         self._cost = Counter("triage_cost_usd", "What the models cost", ["provider"], registry=ours)
 
     def _make_work_metrics(self) -> None:
@@ -114,6 +117,9 @@ class CountedObservations(Observations):
         self._tokens.labels(provider, "in").inc(max(0, tokens_in))
         self._tokens.labels(provider, "out").inc(max(0, tokens_out))
         self._cost.labels(provider).inc(max(0.0, cost_usd))
+
+    def model_passed_over(self, provider: str, passed_over: bool) -> None:
+        self._passed_over.labels(provider).set(int(passed_over))
 
     def service_asked(self, service: str, *, ok: bool, seconds: float | None = None) -> None:
         self._outcomes[service] = ServiceOutcome(ok, utc_now(), seconds)

@@ -15,7 +15,7 @@ from jobs.triage.breaker import Breaker, OnBreaker
 from jobs.triage.floor import raise_to_floor
 from jobs.triage.masking import Masked, mask
 from jobs.triage.pauses import Pauses
-from jobs.triage.prompt import Message, add_repair, build_messages
+from jobs.triage.prompt import MINIMUM_BUDGET, Message, add_repair, build_messages, weigh
 from jobs.triage.rules import decide_by_rules
 from jobs.verdict import Provider, ProviderFailure, Verdict
 
@@ -154,9 +154,22 @@ class _Inquiry:
         self._breaker = breaker
 
     def ask(self, model: Model, build: Callable[[int], list[Message]]) -> Answer:
-        """``build`` makes the first messages for a budget. Raises ModelError, a repair's if there was one."""
-        messages = build(model.budget_chars)
+        """``build`` makes the first messages for a budget. Raises ModelError, a repair's if there was one.
+
+        What is too large for the server is cut to the least budget and asked once more where that helps.
+        """
         self._breaker.check(model.provider)
+        try:
+            return self._ask_and_repair(model, build, model.budget_chars)
+        except ModelError as exc:
+            if exc.kind != "too_large" or _weigh(build(model.budget_chars)) <= MINIMUM_BUDGET:
+                raise
+        return self._ask_and_repair(model, build, MINIMUM_BUDGET)
+
+    def _ask_and_repair(
+        self, model: Model, build: Callable[[int], list[Message]], budget_chars: int
+    ) -> Answer:
+        messages = build(budget_chars)
         said = ""
         try:
             said = self._put(model, messages)
@@ -165,7 +178,7 @@ class _Inquiry:
             if exc.kind not in REPAIRED:
                 raise
             fault = str(exc)
-        again = add_repair(messages, said, fault, budget_chars=model.budget_chars, build=build)
+        again = add_repair(messages, said, fault, budget_chars=budget_chars, build=build)
         return parse_answer(self._put(model, again))
 
     def _put(self, model: Model, messages: list[Message]) -> str:
@@ -177,3 +190,7 @@ class _Inquiry:
             raise
         self._breaker.note(model.provider, None)
         return said
+
+
+def _weigh(messages: list[Message]) -> int:
+    return sum(weigh(message.content) for message in messages)

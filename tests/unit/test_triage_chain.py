@@ -1,7 +1,7 @@
 """The chain: models in order, one repair each, rules at the end, nothing raised, nothing said of the text."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -109,6 +109,25 @@ def test_the_next_model_is_asked_at_once_after_a_call_that_failed(kind: str) -> 
     assert (verdict.provider, verdict.attempts) == (Provider.GROQ, 2)
     assert verdict.failures == (ProviderFailure(Provider.LOCAL, kind),)
     assert len(first.asked) == 1
+
+
+@pytest.mark.parametrize("provider", [local, groq])
+def test_what_is_too_large_is_cut_and_asked_once_more(provider: Any) -> None:
+    long = replace(TICKET, body="It is slow. " * 5_000)
+    model = provider(fault("too_large"), answer_with())
+    verdict = triager(model).triage(long)
+    assert (verdict.provider, verdict.attempts, verdict.failures) == (model.provider, 2, ())
+    first, again = (sum(weigh(message.content) for message in asked) for asked in model.asked)
+    assert again <= MINIMUM_BUDGET < first
+    assert "It is slow." in model.asked[1][1].content
+
+
+def test_what_stays_too_large_goes_to_the_next_model_after_two_questions() -> None:
+    long = replace(TICKET, body="It is slow. " * 5_000)
+    model = local(fault("too_large"))
+    verdict = triager(model, groq(answer_with())).triage(long)
+    assert (verdict.provider, verdict.attempts, len(model.asked)) == (Provider.GROQ, 3, 2)
+    assert verdict.failures == (ProviderFailure(Provider.LOCAL, "too_large"),)
 
 
 @pytest.mark.parametrize(

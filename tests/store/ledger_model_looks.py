@@ -9,7 +9,6 @@ from tests.store.ledger_model import Card, Lease, Ledger, give_back, mine
 from tests.store.ledger_model_sends import conclude_claim, current
 
 RESTORED = "restored"
-MARGIN = 0.0  #: so many seconds after the barrier a ticket still counts as older; the product has none
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def raise_barrier(ledger: Ledger, restored: float) -> bool | None:
 
 def behind_barrier(lease: Lease, created: float, untold: Sequence[str]) -> list[str]:
     """Channels on which a ticket of before the restore may have been told: nobody looked since."""
-    if lease.restored is None or created >= lease.restored + MARGIN:
+    if lease.restored is None or created >= lease.restored:
         return []
     decided = {name: known.decided_at for name, known in lease.known.items()}
     return [name for name in untold if (at := decided.get(name)) is None or at < lease.restored]

@@ -1,5 +1,6 @@
 """``python -m jobs.sandbox``: the simulated vendors in a process of their own, reached by URL alone."""
 
+import _thread
 import argparse
 import shlex
 import signal
@@ -16,7 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     finished = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: finished.set())
+        # By another thread: this one may stand in a wait that holds the event's lock.
+        signal.signal(number, lambda *_: _thread.start_new_thread(finished.set, ()))
     try:
         with sandbox_world(
             options.tickets,

@@ -1,5 +1,6 @@
 """``run-once``: live, dry or in the sandbox, for a person at a terminal and for machines."""
 
+import _thread
 import os
 import signal
 import sys
@@ -137,12 +138,14 @@ def log_level_of(settings: Settings) -> str:
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
     """The first SIGINT or SIGTERM stops claiming and lets the work in hand end; a second ends at once."""
-    stopping = threading.Event()
+    stopping, asked = threading.Event(), list[int]()
 
     def stop(number: int, _frame: object) -> None:
-        if stopping.is_set():
+        if asked:
             os._exit(128 + number)
-        stopping.set()
+        asked.append(number)
+        # By another thread: this one may stand in a wait that holds the event's lock, and would for ever.
+        _thread.start_new_thread(stopping.set, ())
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -6,10 +6,10 @@ from collections import Counter
 READ_CHARS = 4_000
 
 THANKS = {
-    "en": "Thank you for your message. We have received it and passed it on to the responsible team.",
-    "de": "Vielen Dank für Ihre Nachricht. Wir haben sie erhalten und an das zuständige Team weitergegeben.",
-    "es": "Gracias por su mensaje. Lo hemos recibido y lo hemos pasado al equipo responsable.",
-    "fr": "Merci pour votre message. Nous l'avons bien reçu et transmis à l'équipe responsable.",
+    "en": "Thank you for your message. We have received it.",
+    "de": "Vielen Dank für Ihre Nachricht. Wir haben sie erhalten.",
+    "es": "Gracias por su mensaje. Lo hemos recibido.",
+    "fr": "Merci pour votre message. Nous l'avons bien reçu.",
 }
 # Words that stand in nearly every sentence of one of the languages, and in none of the others.
 COMMON = {

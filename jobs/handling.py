@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from operator import attrgetter
 from typing import Any
 
 from jobs.desk import Desk, Handled
-from jobs.errors import SettingsError, SourceError, TriageError
+from jobs.errors import SettingsError, TriageError
+from jobs.fetch_around import Fetch, fetch_around
 from jobs.handle_tickets import handle_ticket
 from jobs.run_report import Result, Tally
 from jobs.tell_channel import backoff
@@ -62,7 +63,7 @@ class Handling:
     def __init__(
         self,
         desk: Desk,
-        fetch: Callable[[Sequence[str]], dict[str, Ticket]],
+        fetch: Fetch,
         urgency: Callable[[Ticket], int],
         threads: int,
         report: Tally,
@@ -265,37 +266,3 @@ def fields_of(handled: Handled) -> dict[str, str]:
     """What a log line says of a handled ticket."""
     provider = {"provider": handled.provider.value} if handled.provider else {}
     return {"result": handled.result.value, **provider}
-
-
-Fetch = Callable[[Sequence[str]], dict[str, Ticket]]
-
-
-def fetch_around(fetch: Fetch, ticket_ids: list[str]) -> tuple[dict[str, Ticket], set[str]]:
-    """The tickets, and the one id that HubSpot fails to serve, if any: it must not keep the others back.
-
-    Where both halves of a batch fail it is HubSpot that fails, and its SourceError is raised.
-    """
-    try:
-        return fetch(ticket_ids), set()
-    except SourceError:
-        if len(ticket_ids) == 1:
-            raise
-    return fetch_halves(fetch, ticket_ids)
-
-
-def fetch_halves(fetch: Fetch, failing: list[str]) -> tuple[dict[str, Ticket], set[str]]:
-    """The same for two or more ids whose fetch just failed."""
-    middle = len(failing) // 2
-    tickets: dict[str, Ticket] = {}
-    culprits: list[str] = []
-    for half in (failing[:middle], failing[middle:]):
-        try:
-            tickets |= fetch(half)
-        except SourceError:
-            if culprits:
-                raise
-            culprits = half
-    if len(culprits) < 2:
-        return tickets, set(culprits)
-    found, unreadable = fetch_halves(fetch, culprits)
-    return tickets | found, unreadable

@@ -10,7 +10,8 @@ import pytest
 
 from jobs.desk import Handled
 from jobs.errors import SourceError
-from jobs.handling import Handling, fetch_around
+from jobs.fetch_around import fetch_around
+from jobs.handling import Handling
 from jobs.run_report import Result, RunReport
 from jobs.ticket import Ticket
 from models.claims import claim

@@ -15,7 +15,7 @@ from models.claims import not_told_yet
 from models.database import clock, rerun_on_conflict, to_utc, transaction
 from models.deliveries import Delivery, DeliveryState
 from models.sends import current, lock_ticket
-from models.tickets import ProcessedTicket, TicketState
+from models.tickets import ProcessedTicket, TicketState, list_parts
 
 held = ProcessedTicket.alias("held")
 # A literal, since SQLite cannot see behind a parameter that a partial index will do.
@@ -93,7 +93,7 @@ def has_other_parts(card: Delivery, looked_for: Collection[str]) -> bool:
     """A merge locks the ticket that others become part of, so under that lock none comes meanwhile."""
     if not is_of_a_backup(read_barrier(), card.sending_at, card.last_error):
         return False
-    return not set(looked_for).issuperset(parts_of(card.ticket_id, read_merged()))
+    return not set(looked_for).issuperset(list_parts(card.ticket_id))
 
 
 def read_merged() -> dict[str, list[str]]:

@@ -87,7 +87,7 @@ def barrier_line(barrier: Barrier) -> str:
     return (
         f"the ledger counts as restored at {at}: tickets created before then which it does not know as told, "
         "skipped or merged are held instead of told, until confirm TICKET or resend TICKET; later ones are "
-        "told as ever"
+        "told as ever. HubSpot is asked for its clock next; start no worker before"
     )
 
 

@@ -63,11 +63,22 @@ def html_to_text(markup: str) -> str:
 
 def words_and_breaks(markup: str) -> Iterator[str]:
     """The text between the tags, its entities read, and a break for each tag that makes one."""
+    for words, tag in words_and_tags(markup):
+        yield unescaped(words)
+        yield BREAKS.get(name_of(tag), "") if tag else ""
+
+
+def name_of(tag: re.Match[str]) -> str:
+    """In lower case; "" for comments and declarations."""
+    return (tag["name"] or "").lower()
+
+
+def words_and_tags(markup: str) -> Iterator[tuple[str, re.Match[str] | None]]:
+    """The text before each tag and the tag, None at the end, without what no mail shows, such as scripts."""
     at, unending = 0, set[str]()
     while (tag := MARKUP.search(markup, at)) is not None:
-        yield unescaped(markup[at : tag.start()])
-        at, name = tag.end(), (tag["name"] or "").lower()
-        yield BREAKS.get(name, "")
+        yield markup[at : tag.start()], tag
+        at, name = tag.end(), name_of(tag)
         if name in UNSEEN and not tag["closing"] and name not in unending:
             end = END_TAGS[name].search(markup, at)
             if end is not None:
@@ -76,7 +87,7 @@ def words_and_breaks(markup: str) -> Iterator[str]:
                 return
             else:
                 unending.add(name)
-    yield unescaped(markup[at:])
+    yield markup[at:], None
 
 
 def unescaped(text: str) -> str:

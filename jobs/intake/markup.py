@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.intake.linear import BREAKS, END_TAGS, ENDLESS, MARKUP, UNSEEN, html_to_text, tidy, unescaped
+from jobs.intake.linear import (
+    BREAKS,
+    UNSEEN,
+    html_to_text,
+    name_of,
+    tidy,
+    unescaped,
+    words_and_tags,
+)
 from jobs.intake.styles import WHITE, Look, look_of
 
 if TYPE_CHECKING:
@@ -66,24 +74,16 @@ def read_markup(markup: str) -> Words:
 
 def _rewritten(markup: str) -> Iterator[str]:
     """Well nested throughout, so that no parser has to mend it. Raises TooDeep."""
-    at, tags, unending, nest = 0, 0, set[str](), _Nest()
-    while (tag := MARKUP.search(markup, at)) is not None:
-        yield _escaped(markup[at : tag.start()])
-        at, name = tag.end(), (tag["name"] or "").lower()
-        if name in UNSEEN and not tag["closing"] and name not in unending:
-            end = END_TAGS[name].search(markup, at)
-            if end is not None:
-                at = end.start()
-            elif name in ENDLESS:
-                return
-            else:
-                unending.add(name)
-        elif name and name not in DROPPED | UNSEEN:
-            tags += 1
-            if tags > MOST_TAGS:
-                raise TooDeep
-            yield nest.close(_plain(name)) if tag["closing"] else nest.open(_plain(name), tag[0])
-    yield _escaped(markup[at:])
+    tags, nest = 0, _Nest()
+    for words, tag in words_and_tags(markup):
+        yield _escaped(words)
+        name = name_of(tag) if tag else ""
+        if tag is None or not name or name in DROPPED | UNSEEN:
+            continue
+        tags += 1
+        if tags > MOST_TAGS:
+            raise TooDeep
+        yield nest.close(_plain(name)) if tag["closing"] else nest.open(_plain(name), tag[0])
 
 
 class _Nest:

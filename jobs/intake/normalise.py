@@ -60,7 +60,8 @@ def normalise(ticket: Ticket, read: Read | None = None) -> Normalised:
             plain, more = _read_or_strip(read, value, LONGEST_NAME)
             names[name] = " ".join(plain.split()) or None
             signals += more
-    newest, rest = _split_or_keep(body)
+    (newest, rest), more = _split_or_keep(body)
+    signals += more
     changes = {"body": newest, "rest": rest or ticket.rest, "subject": " ".join(subject.split())}
     return Normalised(replace(ticket, markup=None, **changes, **names), signals)  # type: ignore[arg-type]
 
@@ -112,9 +113,9 @@ def _read_or_strip(read: Read, text: str, limit: int) -> tuple[str, Signals]:
         return strip_plainly(text, limit), Signals(failed=1)
 
 
-def _split_or_keep(body: str) -> tuple[str, str]:
+def _split_or_keep(body: str) -> tuple[tuple[str, str], Signals]:
     try:
         split = split_mail(body)
     except Exception:  # noqa: BLE001 - likewise
-        return body, ""
-    return split.newest, split.rest
+        return (body, ""), Signals(failed=1)
+    return (split.newest, split.rest), Signals()

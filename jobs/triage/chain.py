@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from jobs.errors import ModelError
-from jobs.intake.normalise import load_libraries, normalise
+from jobs.intake.normalise import normalise
 from jobs.ticket import Ticket
 from jobs.triage.answer import Answer, parse_answer, to_verdict
 from jobs.triage.breaker import Breaker, OnBreaker
@@ -42,10 +42,15 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a model gave no answer, in a line for a person; ``settings_fault`` where only they can mend it."""
+    """What went wrong, in a line for a person; ``settings_fault`` where only they can mend it."""
 
     line: str
     settings_fault: bool
+
+
+INTAKE_FAULT = Fault(
+    "a ticket's text could not be normalised and was read plainly; please report it", settings_fault=False
+)
 
 
 def is_in_cloud(model: Model) -> bool:
@@ -84,13 +89,14 @@ class Triager:
         self._breaker = Breaker(clock, on_breaker)
         self._faults: dict[tuple[Provider, str], Fault] = {}
         self._lock = threading.Lock()
-        load_libraries()
 
     def triage(self, ticket: Ticket) -> Verdict:
         """Never raises for anything a ticket or a model contains; ``attempts`` counts the questions asked."""
         started = self._clock()
-        plain = normalise(ticket).ticket
-        verdict = raise_to_floor(plain, self._decide(plain))
+        normalised = normalise(ticket)
+        if normalised.signals.failed:
+            self._keep_fault(Provider.RULES, "normalising_failed", INTAKE_FAULT)
+        verdict = raise_to_floor(normalised.ticket, self._decide(normalised.ticket))
         return replace(verdict, triage_ms=round((self._clock() - started) * 1000))
 
     def close(self) -> None:
@@ -132,8 +138,11 @@ class Triager:
 
     def _note(self, provider: Provider, error: ModelError) -> None:
         self._pauses.note(provider, error)
+        self._keep_fault(provider, error.kind, Fault(str(error), settings_fault=error.permanent))
+
+    def _keep_fault(self, provider: Provider, kind: str, fault: Fault) -> None:
         with self._lock:
-            self._faults[provider, error.kind] = Fault(str(error), settings_fault=error.permanent)
+            self._faults[provider, kind] = fault
 
 
 def _mask(masker: Callable[[Ticket], Masked], ticket: Ticket) -> Masked:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 from jobs.check_health import HealthReport, check_health
+from jobs.intake.normalise import load_libraries
 from jobs.logs import start_logging
 from jobs.note_events import note_event
 from jobs.notify.channel import Channel
@@ -155,7 +156,8 @@ def services_of(settings: Settings, channels: Sequence[Channel]) -> tuple[str, .
 
 
 def import_clients(services: Iterable[str]) -> None:
-    """The models' libraries; imported by the first ticket, they would make it and every thread wait."""
+    """What the first ticket needs; imported by it, it would make that and every thread wait."""
+    load_libraries()
     for service in services:
         if service in CLIENTS:
             importlib.import_module(CLIENTS[service])

@@ -9,6 +9,13 @@ from tests.store.ledger_stories_held import merge
 from tests.store.ledger_world import CREATED, Sight
 
 
+def tell_after_a_backup(machine: LedgerMachine) -> None:
+    machine.keep_house("one", "end", ["9"], 60.0)
+    machine.make_backup()
+    machine.claim(["20"], "one", 60.0)
+    send(machine, 0, "sent")
+
+
 def told_after_the_backup(machine: LedgerMachine) -> None:
     """Held, whatever became of it; a look finds what is there, and the others are told."""
     machine.keep_house("one", "end", ["9"], 60.0)
@@ -25,10 +32,7 @@ def told_after_the_backup(machine: LedgerMachine) -> None:
 
 def told_as_a_part_after_the_backup(machine: LedgerMachine) -> None:
     """The look asks for that one's card, too."""
-    machine.keep_house("one", "end", ["9"], 60.0)
-    machine.make_backup()
-    machine.claim(["20"], "one", 60.0)
-    send(machine, 0, "sent")
+    tell_after_a_backup(machine)
     merge(machine, "100")
     machine.restore_backup()
     work(machine)
@@ -38,10 +42,7 @@ def told_as_a_part_after_the_backup(machine: LedgerMachine) -> None:
 
 
 def told_as_a_part_of_a_part(machine: LedgerMachine) -> None:
-    machine.keep_house("one", "end", ["9"], 60.0)
-    machine.make_backup()
-    machine.claim(["20"], "one", 60.0)
-    send(machine, 0, "sent")
+    tell_after_a_backup(machine)
     machine.restore_backup()
     merge(machine, "100")
     merge(machine, "10")
@@ -51,10 +52,7 @@ def told_as_a_part_of_a_part(machine: LedgerMachine) -> None:
 
 
 def a_part_that_the_look_did_not_know(machine: LedgerMachine) -> None:
-    machine.keep_house("one", "end", ["9"], 60.0)
-    machine.make_backup()
-    machine.claim(["20"], "one", 60.0)
-    send(machine, 0, "sent")
+    tell_after_a_backup(machine)
     machine.restore_backup()
     machine.claim(["100"], "two", 60.0)
     finish(machine, 0, "hold")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jobs.errors import ModelError
 from jobs.ticket import Ticket
-from jobs.triage.chain import Fault, Triager
+from jobs.triage.chain import INTAKE_FAULT, Fault, Triager
 from jobs.triage.pauses import MAX_SECONDS, Pauses
 from jobs.triage.prompt import MINIMUM_BUDGET, Message, fit, weigh
 from jobs.verdict import Priority, Provider, ProviderFailure
@@ -309,3 +309,13 @@ def test_models_read_the_normalised_ticket_masked_or_not() -> None:
 def test_rules_read_what_a_forward_quotes() -> None:
     ticket = Ticket("1", "Fwd", "See below.\n\nOn Monday Bob wrote:\n> Data breach", TICKET.created_at, "")
     assert triager().triage(ticket).priority is Priority.CRITICAL
+
+
+def test_a_text_that_could_not_be_normalised_is_told_to_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("jobs.intake.normalise.split_mail", fail)
+    triager = Triager([], company_name="Acme", sop="")
+    assert triager.triage(TICKET).provider is Provider.RULES
+    assert triager.take_faults() == (INTAKE_FAULT,)

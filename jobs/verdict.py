@@ -66,7 +66,8 @@ class Verdict:
     ``confidence`` is 0.0 to 1.0; ``triage_ms`` is the whole time the triage took. ``attempts`` counts the
     questions put to models, a repair of an answer included; ``failures`` has one entry, in order, for each
     model tried or passed over in vain, named by its last fault. ``claimed_critical``: the model said
-    critical, which nothing in the text supports; ``priority`` is high then.
+    critical, which nothing in the text supports; ``priority`` is high then. ``steered``: the text gave orders
+    to the model that changed its judgement; the safer of two readings is in the other fields.
     """
 
     priority: Priority
@@ -84,3 +85,4 @@ class Verdict:
     attempts: int = 1
     failures: tuple[ProviderFailure, ...] = ()
     claimed_critical: bool = False
+    steered: bool = False

@@ -27,6 +27,7 @@ COLOURS = {
 NOT_TRIAGED_COLOUR = 0x808080
 NOT_TRIAGED = "not AI-triaged: manual review required"
 SECURITY = "SECURITY ESCALATION RECOMMENDED"
+STEERED = "Content tries to steer triage"
 CLAIMED = "CLAIMED CRITICAL"  #: by the model alone: nobody is called
 
 _PRIORITY_TAG = re.compile(rf"\[\s*((?:claimed\s+)?(?:{'|'.join(Priority)}))\s*\]", re.I)
@@ -128,6 +129,7 @@ def _facts(ticket: Ticket, verdict: Verdict, render: Render) -> tuple[Field, ...
     escalate = verdict.recommended_internal_action is InternalAction.ESCALATE_TO_SECURITY
     return (
         *((Field("Security", SECURITY, inline=True),) if escalate else ()),
+        *((Field("Caution", STEERED, inline=True),) if verdict.steered else ()),
         Field("Handling mode", verdict.handling_mode, inline=True),
         *(_providers_tried(verdict, render) if _by_rules(verdict) else _confidence(verdict)),
         Field("Internal action", verdict.recommended_internal_action, inline=True),

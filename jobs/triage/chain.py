@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from jobs.errors import ModelError
-from jobs.intake.normalise import normalise
+from jobs.intake.normalise import Normalised, normalise
 from jobs.ticket import Ticket
 from jobs.triage.answer import Answer, parse_answer, to_verdict
 from jobs.triage.breaker import Breaker, OnBreaker
@@ -17,6 +17,7 @@ from jobs.triage.masking import Masked, mask
 from jobs.triage.pauses import Pauses
 from jobs.triage.prompt import MINIMUM_BUDGET, Message, add_repair, build_messages, weigh
 from jobs.triage.rules import decide_by_rules
+from jobs.triage.steering import take_safer, withhold_orders
 from jobs.verdict import Provider, ProviderFailure, Verdict
 
 REPAIRED = frozenset({"invalid_answer", "cut_answer", "empty_answer"})
@@ -50,6 +51,11 @@ class Fault:
 
 INTAKE_FAULT = Fault(
     "a ticket's text could not be normalised and was read plainly; please report it", settings_fault=False
+)
+
+STEERING_FAULT = Fault(
+    "a ticket could not be searched for orders to the model and was told by rules; please report it",
+    settings_fault=False,
 )
 
 
@@ -96,7 +102,8 @@ class Triager:
         normalised = normalise(ticket)
         if normalised.signals.failed:
             self._keep_fault(Provider.RULES, "normalising_failed", INTAKE_FAULT)
-        verdict = raise_to_floor(normalised.ticket, self._decide(normalised.ticket))
+        verdict = self._read_apart(normalised, self._decide(normalised.ticket))
+        verdict = raise_to_floor(normalised.ticket, verdict)
         return replace(verdict, triage_ms=round((self._clock() - started) * 1000))
 
     def close(self) -> None:
@@ -109,6 +116,17 @@ class Triager:
         with self._lock:
             faults, self._faults = self._faults, {}
         return tuple(faults.values())
+
+    def _read_apart(self, normalised: Normalised, whole: Verdict) -> Verdict:
+        """The influence test: ``whole``, or the safer of it and a reading without the text's orders."""
+        if whole.provider is Provider.RULES:
+            return whole
+        try:
+            apart = withhold_orders(normalised)
+        except Exception:  # noqa: BLE001 - whatever the fault is, a ticket gets its card
+            self._keep_fault(Provider.RULES, "orders_unread", STEERING_FAULT)
+            return take_safer(whole, decide_by_rules(normalised.ticket, ()))
+        return take_safer(whole, self._decide(apart)) if apart else whole
 
     def _decide(self, ticket: Ticket) -> Verdict:
         failures: tuple[ProviderFailure, ...] = ()

@@ -23,9 +23,10 @@ from tests.breakages.of_doubts import DOUBTS
 from tests.breakages.of_intake import INTAKE
 from tests.breakages.of_ledger import LEDGER
 from tests.breakages.of_sources import SOURCES
+from tests.breakages.of_triage import TRIAGE
 
 ROOT = Path(__file__).resolve().parents[2]
-BREAKAGES = (*LEDGER, *DOUBTS, *SOURCES, *INTAKE)
+BREAKAGES = (*LEDGER, *DOUBTS, *SOURCES, *INTAKE, *TRIAGE)
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", "*.db*", ".*_cache", ".hypothesis")
 PATIENCE_SECONDS = 1_800
 FAILED = 1  #: pytest's exit code where tests ran and one failed

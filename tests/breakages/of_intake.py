@@ -49,8 +49,8 @@ INTAKE = (
         "normalised input",
         "models read the ticket as it came",
         "jobs/triage/chain.py",
-        "raise_to_floor(normalised.ticket, self._decide(normalised.ticket))",
-        "raise_to_floor(ticket, self._decide(ticket))",
+        "self._read_apart(normalised, self._decide(normalised.ticket))",
+        "self._read_apart(normalised, self._decide(ticket))",
         "tests/unit/test_triage_chain.py",
     ),
     broken(

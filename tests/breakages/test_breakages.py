@@ -8,7 +8,9 @@ from tests.breakages.breakage import Breakage, broken
 RULES = {
     *(f"rule {number}" for number in range(1, 13)),
     "activation",
+    "floor",
     "horizon",
+    "influence test",
     "normalised input",
     "offset paging",
     "reconcile",

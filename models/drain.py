@@ -8,7 +8,7 @@ from typing import Any, cast
 import psycopg2
 from peewee import DataError, Expression, Field, IntegrityError, InternalError
 
-from models.cursors import read_known_ledger
+from models.cursors import Cursor, read_known_ledger
 from models.database import clock, on_postgres, rerun_on_conflict, transaction
 from models.inbox import MERGED_SEPARATOR, EventType, WebhookEvent
 from models.merges import Joined, Merge, join_late_events, join_parts
@@ -96,21 +96,21 @@ def drain_events(limit: int = DRAIN_BATCH) -> Drained:
     ledger = read_known_ledger()
     if ledger is None or ledger.activated_at is None:
         return Drained()
-    portal_id, fresh = str(ledger.portal_id or ""), WebhookEvent.attempts == 0
+    fresh = WebhookEvent.attempts == 0
     try:
-        drained = move_rows(fresh, limit, portal_id)
+        drained = move_rows(fresh, limit, ledger)
     except ROW_FAULTS:
-        return move_one_by_one(list_ids(fresh, limit), portal_id)
+        return move_one_by_one(list_ids(fresh, limit), ledger)
     if drained.handled:
         return drained
-    return move_one_by_one(list_ids(WebhookEvent.attempts > 0, limit), portal_id)
+    return move_one_by_one(list_ids(WebhookEvent.attempts > 0, limit), ledger)
 
 
-def move_one_by_one(row_ids: Sequence[int], portal_id: str) -> Drained:
+def move_one_by_one(row_ids: Sequence[int], ledger: Cursor) -> Drained:
     drained = Drained()
     for row_id in row_ids:
         try:
-            moved = move_rows(row_key == row_id, 1, portal_id)
+            moved = move_rows(row_key == row_id, 1, ledger)
         except ROW_FAULTS as error:
             moved = note_failure(row_id, type(error).__name__)
         drained = add(drained, moved)
@@ -118,12 +118,12 @@ def move_one_by_one(row_ids: Sequence[int], portal_id: str) -> Drained:
 
 
 @rerun_on_conflict
-def move_rows(wanted: Expression, limit: int, portal_id: str) -> Drained:
+def move_rows(wanted: Expression, limit: int, ledger: Cursor) -> Drained:
     with transaction():
         rows = take_rows(wanted, limit)
         if not rows:
             return Drained()
-        done = sort_rows(rows, portal_id)
+        done = sort_rows(rows, ledger)
         proposed = propose(list(done.proposals.values()), Source.WEBHOOK)
         joined = [join_parts(one, Source.WEBHOOK) for one in done.merges]
         joined += join_late(done) if proposed.late_parts else []
@@ -158,9 +158,9 @@ def take_rows(wanted: Expression, limit: int) -> list[Row]:
     return [Row(*one) for one in cast(Any, locked.tuples())]
 
 
-def sort_rows(rows: Sequence[Row], portal_id: str) -> Sorted:
-    """What to do with each row; a ledger that knows no portal yet, '', takes rows of any."""
-    done = Sorted()
+def sort_rows(rows: Sequence[Row], ledger: Cursor) -> Sorted:
+    """What to do with each row; a ledger that knows no portal yet takes rows of any."""
+    done, portal_id = Sorted(), ledger.portal_id
     for row in rows:
         foreign = bool(portal_id and row.portal_id) and row.portal_id != portal_id
         if foreign or row.event_type not in KINDS:
@@ -169,14 +169,25 @@ def sort_rows(rows: Sequence[Row], portal_id: str) -> Sorted:
         done.moved.append(row.row_id)
         if row.event_type == EventType.MERGE:
             done.merges.append(merge_of(row))
-        done.proposals[row.object_id] = proposal_of(row, done.proposals.get(row.object_id))
+        done.proposals[row.object_id] = proposal_of(row, done.proposals.get(row.object_id), ledger)
     return done
 
 
-def proposal_of(row: Row, known: Proposal | None) -> Proposal:
-    """``known`` is what an earlier row said of the same ticket: a repeat does not take its time away."""
-    times = (creation_time(row), known.creation_event_at if known else None)
-    return Proposal(row.object_id, creation_event_at=max(filter(None, times), default=None))
+def proposal_of(row: Row, known: Proposal | None, ledger: Cursor) -> Proposal:
+    """``known`` is what an earlier row said of the same ticket: a repeat does not take its time away.
+
+    An event from before the activation overrides nothing, and tells the age that a merge would hide: not
+    beyond the horizon, where a ticket that is younger than its event would be settled unread.
+    """
+    event_at = creation_time(row)
+    is_old = event_at is not None and ledger.activated_at >= event_at >= (ledger.horizon_at or NO_TIME)
+    times = (event_at, known.creation_event_at if known else None)
+    ages = (event_at if is_old else None, known.created_at if known else None)
+    return Proposal(
+        row.object_id,
+        created_at=min(filter(None, ages), default=None),
+        creation_event_at=max(filter(None, times), default=None),
+    )
 
 
 def merge_of(row: Row) -> Merge:

@@ -12,6 +12,7 @@ import pytest
 
 from jobs.drain_inbox import drain_inbox
 from models import cursors
+from models.cursors import Cursor
 from models.database import connection, database, on_postgres, transaction
 from models.drain import Drained, Row, drain_events, list_set_aside, sort_rows
 from models.errors import StoreUnreachable
@@ -390,6 +391,27 @@ def test_a_stop_ends_between_two_batches(opened: Ledger, monkeypatch: pytest.Mon
 def test_the_latest_known_time_of_a_ticket_counts() -> None:
     times = (NOW, NOW + timedelta(seconds=1), datetime(1970, 1, 1, tzinfo=UTC))
     rows = [Row(number, PORTAL, EventType.CREATION, "1", one) for number, one in enumerate(times)]
-    done = sort_rows(rows, PORTAL)
+    done = sort_rows(rows, Cursor(portal_id=PORTAL, activated_at=NOW - timedelta(days=1)))
     assert done.proposals == {"1": Proposal("1", creation_event_at=NOW + timedelta(seconds=1))}
     assert done.moved == [0, 1, 2]
+
+
+def test_an_event_from_before_the_activation_tells_the_age_that_a_merge_hides(opened: Ledger) -> None:
+    before = NOW - timedelta(hours=2)
+    store_events([event("1", occurred_at=before), event("2")])
+    drain_events()
+    ages = opened.ticket("1").ticket_created_at, opened.ticket("2").ticket_created_at
+    assert ages == (before, None)
+    join_parts(Merge("3", ("1",), before), Source.SWEEP)
+    assert opened.ticket("3").creation_event_at is None  # nothing of it is young, so it is not told
+    join_parts(Merge("4", ("2",), before), Source.SWEEP)
+    assert opened.ticket("4").creation_event_at == NOW
+
+
+def test_an_event_from_beyond_the_horizon_settles_nothing_unread(opened: Ledger) -> None:
+    with connection():
+        Cursor.update(horizon_at=NOW - timedelta(hours=3)).where(Cursor.name == "ledger").execute()
+    store_events([event("1", occurred_at=NOW - timedelta(hours=4))])
+    drain_events()
+    row = opened.ticket("1")
+    assert (row.state, row.ticket_created_at) == (TicketState.FOUND, None)

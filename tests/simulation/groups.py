@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tests.simulation.ending import Ending
+from tests.simulation.residuals import word_of
 from tests.simulation.truth import FOREVER, Send
 
 #: A ticket is told by what was read of it at most so long before: a read that is kept, and a claim's lease.
@@ -82,7 +83,16 @@ def explain(group: Group, channel: str, card: Send, others: list[Send], restored
     forgotten = all(group.members[one.ticket_id].forgotten_at < card.began_at for one in known)
     if forgotten:
         return FORGOTTEN
-    return PART_RESENT if was_resent(group.members[card.ticket_id], first, known, restored_at) else None
+    if was_resent(group.members[card.ticket_id], first, known, restored_at):
+        return PART_RESENT
+    repeated = [find_word(group.members[one.ticket_id], channel, one, first) for one in known]
+    return repeated[0] if all(repeated) else None
+
+
+def find_word(part: Ending, channel: str, card: Send, first: float) -> str | None:
+    """Why a part's card did not count any more: a person said resend, and it became part of another."""
+    words = [one for one in part.words if one.resend and card.began_at < one.at <= first]
+    return word_of(words[-1], channel, [card]) if words else None
 
 
 def was_resent(ending: Ending, first: float, told: list[Send], restored_at: float) -> bool:

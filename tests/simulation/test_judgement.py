@@ -13,6 +13,7 @@ from tests.simulation.clock import DAY, HOUR, to_text
 from tests.simulation.ending import Ending, Row, Settled, read_endings
 from tests.simulation.groups import PART_RESENT, Group, explain_cards, find_unknown_parts, judge_group
 from tests.simulation.ledger import ledgers
+from tests.simulation.residuals import WRONG_RESEND
 from tests.simulation.seams import BOT, WEBHOOK
 from tests.simulation.told import is_told
 from tests.simulation.truth import Send, TrueTicket, Word
@@ -166,3 +167,23 @@ def test_a_resend_beside_a_parts_card_is_a_persons_only_where_a_restore_held_the
     assert why(restored_at=0.0, word_at=now + 2 * HOUR) == [("2", None)]
     assert why(restored_at=now + HOUR, word_at=now + 4 * HOUR) == [("2", None)]
     assert why(restored_at=now, word_at=now + 2 * HOUR) == [("2", None)]
+
+
+def test_a_resend_of_a_part_may_be_sent_as_what_it_became_part_of(world: World) -> None:
+    now = world.time.now
+    add_ticket(world, "1")
+    add_ticket(world, "2", parts=("1",), age=DAY)
+    for one, at in (("1", now + 1), ("2", now + 3 * HOUR)):
+        world.truth.sends[one] = [Send(one, BOT, "worker-1", at, "sent", at, at, stored_at=at)]
+
+    def why(word_at: float, *, resend: bool = True, there: tuple[str, ...] = (BOT,)) -> str | None:
+        world.truth.words["1"] = [Word(word_at - 1, word_at, "1", resend, frozenset(there))]
+        members = {one: ending_of(world, one) for one in ("1", "2")}
+        members["1"].ticket.merged_at = now + HOUR
+        ((_, residual),) = explain_cards(Group(members["2"], members), BOT, 0.0)
+        return residual
+
+    assert why(now + HOUR) == WRONG_RESEND
+    assert why(now + 4 * HOUR) is None
+    assert why(now + HOUR, resend=False) is None
+    assert why(now + HOUR, there=()) is None

@@ -57,6 +57,9 @@ class Observations:
     def model_passed_over(self, provider: str, passed_over: bool) -> None:
         """A provider's breaker opened or closed."""
 
+    def answer_guarded(self, kind: str, number: int) -> None:
+        """What the guards took out of a model's answer, or that a ticket's text steered it."""
+
     def service_asked(self, service: str, *, ok: bool, seconds: float | None = None) -> None:
         """A call of ``hubspot``, ``discord``, ``local`` or ``groq`` ended; health shows the last of each."""
 

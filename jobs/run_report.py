@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from jobs.triage.chain import Fault
+from jobs.triage.safety import Fault
 
 
 class Result(StrEnum):

@@ -16,6 +16,7 @@ from jobs.triage.groq import GroqModel
 from jobs.triage.masking import mask
 from jobs.triage.ollama import OllamaModel
 from jobs.triage.prompt import load_sop
+from jobs.triage.safety import OnGuard
 from jobs.verdict import Provider
 
 
@@ -40,18 +41,32 @@ def nobody(_: Usage) -> None:
     pass
 
 
+def uncounted(_kind: str, _number: int) -> None:
+    pass
+
+
 def unwatched(_provider: Provider, _open: bool) -> None:
     pass
 
 
 def build_triager(
-    settings: Settings, on_usage: OnUsage = nobody, on_breaker: OnBreaker = unwatched
+    settings: Settings,
+    on_usage: OnUsage = nobody,
+    on_breaker: OnBreaker = unwatched,
+    on_guard: OnGuard = uncounted,
 ) -> Triager:
     """The local model first, Groq behind it; the rules behind both are the triager's own."""
     sop = load_sop(settings.sop_file) if settings.sop_file else ""
     masker = None if settings.cloud_triage == "full" else mask
     models = build_models(settings, on_usage)
-    return Triager(models, company_name=settings.company_name, sop=sop, masker=masker, on_breaker=on_breaker)
+    return Triager(
+        models,
+        company_name=settings.company_name,
+        sop=sop,
+        masker=masker,
+        on_breaker=on_breaker,
+        on_guard=on_guard,
+    )
 
 
 def build_models(settings: Settings, on_usage: OnUsage = nobody) -> list[Model]:

@@ -3,21 +3,20 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from jobs.errors import ModelError
-from jobs.intake.normalise import Normalised, normalise
+from jobs.intake.normalise import normalise
 from jobs.ticket import Ticket
 from jobs.triage.answer import Answer, parse_answer, to_verdict
 from jobs.triage.breaker import Breaker, OnBreaker
-from jobs.triage.floor import raise_to_floor
 from jobs.triage.masking import Masked, mask
 from jobs.triage.pauses import Pauses
 from jobs.triage.prompt import MINIMUM_BUDGET, Message, add_repair, build_messages, weigh
 from jobs.triage.rules import decide_by_rules
-from jobs.triage.steering import take_safer, withhold_orders
+from jobs.triage.safety import INTAKE_FAULT, Care, Fault, OnGuard, decide_safely
 from jobs.verdict import Provider, ProviderFailure, Verdict
 
 REPAIRED = frozenset({"invalid_answer", "cut_answer", "empty_answer"})
@@ -41,24 +40,6 @@ class Model(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What went wrong, in a line for a person; ``settings_fault`` where only they can mend it."""
-
-    line: str
-    settings_fault: bool
-
-
-INTAKE_FAULT = Fault(
-    "a ticket's text could not be normalised and was read plainly; please report it", settings_fault=False
-)
-
-STEERING_FAULT = Fault(
-    "a ticket could not be searched for orders to the model and was told by rules; please report it",
-    settings_fault=False,
-)
-
-
 def is_in_cloud(model: Model) -> bool:
     """Whether tickets leave the house on the way to it: as it says itself, else for all but the local one."""
     return bool(getattr(model, "cloud", model.provider is not Provider.LOCAL))
@@ -69,8 +50,9 @@ class Triager:
 
     An answer that cannot be used is repaired once by the same model. A model whose server said "not before"
     is passed over until then, and one whose server failed five times in a row but for a probe a minute
-    (``on_breaker`` is told). May be used by several threads at once. Writes nothing anywhere: what went wrong
-    is in the verdict's ``failures``, one for each model in vain, and for a person in ``take_faults``.
+    (``on_breaker`` is told). What is decided is made safe (``safety``; ``on_guard`` is told). May be used by
+    several threads at once. Writes nothing anywhere: what went wrong is in the verdict's ``failures``, one
+    for each model in vain, and for a person in ``take_faults``.
 
     Models in the cloud see only what ``masker`` makes of the ticket, and nothing at all where it raises;
     None shows them all (CLOUD_TRIAGE=full). The company's name and the procedures are never masked.
@@ -85,7 +67,9 @@ class Triager:
         masker: Callable[[Ticket], Masked] | None = mask,
         clock: Callable[[], float] = time.monotonic,
         on_breaker: OnBreaker = lambda _provider, _open: None,
+        on_guard: OnGuard = lambda _kind, _number: None,
     ) -> None:
+        self._care = Care(sop, company_name, on_guard, partial(self._keep_fault, Provider.RULES))
         self._models = tuple(models)
         self._company_name = company_name
         self._sop = sop
@@ -102,8 +86,7 @@ class Triager:
         normalised = normalise(ticket)
         if normalised.signals.failed:
             self._keep_fault(Provider.RULES, "normalising_failed", INTAKE_FAULT)
-        verdict = self._read_apart(normalised, self._decide(normalised.ticket))
-        verdict = raise_to_floor(normalised.ticket, verdict)
+        verdict = decide_safely(normalised, self._decide, self._care)
         return replace(verdict, triage_ms=round((self._clock() - started) * 1000))
 
     def close(self) -> None:
@@ -116,17 +99,6 @@ class Triager:
         with self._lock:
             faults, self._faults = self._faults, {}
         return tuple(faults.values())
-
-    def _read_apart(self, normalised: Normalised, whole: Verdict) -> Verdict:
-        """The influence test: ``whole``, or the safer of it and a reading without the text's orders."""
-        if whole.provider is Provider.RULES:
-            return whole
-        try:
-            apart = withhold_orders(normalised)
-        except Exception:  # noqa: BLE001 - whatever the fault is, a ticket gets its card
-            self._keep_fault(Provider.RULES, "orders_unread", STEERING_FAULT)
-            return take_safer(whole, decide_by_rules(normalised.ticket, ()))
-        return take_safer(whole, self._decide(apart)) if apart else whole
 
     def _decide(self, ticket: Ticket) -> Verdict:
         failures: tuple[ProviderFailure, ...] = ()

@@ -120,7 +120,10 @@ def build_parts(
         settings=settings,
         gateway=build_gateway(settings, noted.hubspot_answered),
         triager=build_triager(
-            settings, meter, lambda provider, is_open: noted.model_passed_over(provider.value, is_open)
+            settings,
+            meter,
+            lambda provider, is_open: noted.model_passed_over(provider.value, is_open),
+            noted.answer_guarded,
         ),
         flush_usage=meter.flush,
         channels=channels,

@@ -61,6 +61,7 @@ class CountedObservations(Observations):
         self._passed_over = Gauge(
             "triage_model_passed_over", "1 while the breaker is open", ["provider"], registry=ours
         )
+        self._guarded = Counter("triage_answers_guarded", "Taken out of answers", ["kind"], registry=ours)
         self._cost = Counter("triage_cost_usd", "What the models cost", ["provider"], registry=ours)
 
     def _make_work_metrics(self) -> None:
@@ -120,6 +121,9 @@ class CountedObservations(Observations):
 
     def model_passed_over(self, provider: str, passed_over: bool) -> None:
         self._passed_over.labels(provider).set(int(passed_over))
+
+    def answer_guarded(self, kind: str, number: int) -> None:
+        self._guarded.labels(kind).inc(number)
 
     def service_asked(self, service: str, *, ok: bool, seconds: float | None = None) -> None:
         self._outcomes[service] = ServiceOutcome(ok, utc_now(), seconds)

@@ -48,9 +48,9 @@ INTAKE = (
     broken(
         "normalised input",
         "models read the ticket as it came",
-        "jobs/triage/chain.py",
-        "self._read_apart(normalised, self._decide(normalised.ticket))",
-        "self._read_apart(normalised, self._decide(ticket))",
+        "jobs/triage/safety.py",
+        "    whole = decide(normalised.ticket)\n",
+        '    whole = decide(replace(normalised.ticket, body=""))\n',
         "tests/unit/test_triage_chain.py",
     ),
     broken(

@@ -2,17 +2,18 @@
 
 from tests.breakages.breakage import broken
 
-CHAIN = "jobs/triage/chain.py"
+SAFETY = "jobs/triage/safety.py"
 STEERING = "jobs/triage/steering.py"
 TESTS = "tests/unit/test_triage_steering.py"
+GUARDS = "tests/unit/test_triage_guards.py"
 
 TRIAGE = (
     broken(
         "influence test",
         "orders are read once",
-        CHAIN,
-        "return take_safer(whole, self._decide(apart)) if apart else whole",
-        "return whole",
+        SAFETY,
+        "    safer = take_safer(whole, decide(apart))\n",
+        "    safer = whole\n",
         TESTS,
     ),
     broken(
@@ -42,17 +43,49 @@ TRIAGE = (
     broken(
         "influence test",
         "a search that raises costs the ticket",
-        CHAIN,
-        "            apart = withhold_orders(normalised)\n        except Exception:",
-        "            apart = withhold_orders(normalised)\n        except ArithmeticError:",
+        SAFETY,
+        "        apart = withhold_orders(normalised)\n    except Exception:",
+        "        apart = withhold_orders(normalised)\n    except ArithmeticError:",
         TESTS,
+    ),
+    broken(
+        "guards",
+        "answers are not guarded",
+        SAFETY,
+        "    return guarded.verdict\n",
+        "    return verdict\n",
+        GUARDS,
+    ),
+    broken(
+        "guards",
+        "a guard that raises costs the ticket",
+        SAFETY,
+        "company_name=care.company_name)\n    except Exception:",
+        "company_name=care.company_name)\n    except ArithmeticError:",
+        GUARDS,
+    ),
+    broken(
+        "guards",
+        "what the ticket says is no support",
+        "jobs/triage/supported.py",
+        "return bool(found.keys & self._keys[found.fact])",
+        "return False",
+        GUARDS,
+    ),
+    broken(
+        "guards",
+        "every amount is supported",
+        "jobs/triage/supported.py",
+        "return bool(found.keys & self._keys[found.fact])",
+        "return True",
+        GUARDS,
     ),
     broken(
         "floor",
         "no floor",
-        CHAIN,
-        "verdict = raise_to_floor(normalised.ticket, verdict)",
-        "raise_to_floor(normalised.ticket, verdict)",
+        SAFETY,
+        "return raise_to_floor(normalised.ticket, whole)",
+        "return whole",
         TESTS,
     ),
     broken(

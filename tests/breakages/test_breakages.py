@@ -9,6 +9,7 @@ RULES = {
     *(f"rule {number}" for number in range(1, 13)),
     "activation",
     "floor",
+    "guards",
     "horizon",
     "influence test",
     "normalised input",

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from jobs.errors import ModelError
 from jobs.ticket import Ticket
-from jobs.triage.chain import INTAKE_FAULT, Fault, Triager
+from jobs.triage.chain import Triager
 from jobs.triage.pauses import MAX_SECONDS, Pauses
 from jobs.triage.prompt import MINIMUM_BUDGET, Message, fit, weigh
+from jobs.triage.safety import INTAKE_FAULT, Fault
 from jobs.verdict import Priority, Provider, ProviderFailure
 from tests.unit.test_triage_answer import GOOD, answer_with
 

@@ -15,10 +15,11 @@ from jobs.intake.normalise import normalise
 from jobs.notify.card import STEERED, build_card
 from jobs.sandbox.ollama import SimulatedOllama
 from jobs.ticket import Ticket
-from jobs.triage import chain
-from jobs.triage.chain import STEERING_FAULT, Triager
+from jobs.triage import safety
+from jobs.triage.chain import Triager
 from jobs.triage.ollama import OllamaModel
 from jobs.triage.orders import MOST_ORDERS, find_orders
+from jobs.triage.safety import STEERING_FAULT
 from jobs.triage.steering import NOTE, take_safer, withhold_orders
 from jobs.verdict import AsanaType, HandlingMode, InternalAction, Priority, Provider, Verdict
 from tests.fakes.triage import make_verdict
@@ -273,7 +274,7 @@ def test_a_search_that_fails_costs_no_card(server: ObedientOllama, monkeypatch: 
     def fail(_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(chain, "withhold_orders", fail)
+    monkeypatch.setattr(safety, "withhold_orders", fail)
     verdict, triager = triage(server, make_ticket(STORY))
     assert (verdict.provider, verdict.steered) == (Provider.RULES, True)
     assert STEERING_FAULT in triager.take_faults()

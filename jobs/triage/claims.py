@@ -1,0 +1,68 @@
+"""Sentences in which an answer claims what nobody did, or promises what nobody decided."""
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+
+from jobs.triage import claim_words as words
+
+Span = tuple[int, int]
+
+
+class Claim(StrEnum):
+    """What a sentence does, as its mark says it."""
+
+    ACTION = "claims an action"
+    PROMISE = "promises"
+
+
+_SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?]+(?!\s|$)[^.!?\n]*)*(?:[.!?]+|\n|$)")
+
+
+def _any_of(starts: dict[str, str], verbs: dict[str, str]) -> list[re.Pattern[str]]:
+    return [
+        re.compile(rf"(?:{starts[language]})(?:{'|'.join(verbs[language].split())})\b") for language in starts
+    ]
+
+
+_WE_DID = _any_of(words.WE_DID, words.DONE)
+_IT_WAS = _any_of(words.IT_WAS, words.DONE)
+_WILL = [*_any_of(words.WE_WILL, words.TO_DO), *_any_of(words.IT_WILL, words.DONE)]
+_PROMISES = [re.compile(pattern) for pattern in words.PROMISES]
+_SUPPOSED = re.compile(rf"\b(?:{'|'.join(words.SUPPOSED.split())})\b|\?")
+_SAYING = re.compile(rf"\b(?:{'|'.join(words.SAYING.split())})\b")
+_OF_OTHERS = re.compile(rf"\b(?:{'|'.join(words.OF_OTHERS.split())})\b")
+
+
+def find_claims(folded: str) -> Iterator[tuple[Claim, Span]]:
+    """Each sentence of a text for the customer that claims or promises."""
+    for span, sentence in sentences(folded):
+        if any(one.search(sentence) for one in (*_WILL, *_PROMISES)) and not _SUPPOSED.search(sentence):
+            yield Claim.PROMISE, span
+        elif says_we_did(sentence) or says_it_was(sentence):
+            yield Claim.ACTION, span
+
+
+def find_claims_in_notes(folded: str) -> Iterator[tuple[Claim, Span]]:
+    """The same in words for the team, which report what the customer did and wants."""
+    for span, sentence in sentences(folded):
+        if (says_we_did(sentence) and not _SAYING.search(sentence)) or says_it_was(sentence):
+            yield Claim.ACTION, span
+
+
+def says_we_did(sentence: str) -> bool:
+    return any(one.search(sentence) for one in _WE_DID) and not _SUPPOSED.search(sentence)
+
+
+def says_it_was(sentence: str) -> bool:
+    of_others = any(one.search(sentence) for one in (_SAYING, _OF_OTHERS, _SUPPOSED))
+    return not of_others and any(one.search(sentence) for one in _IT_WAS)
+
+
+def sentences(folded: str) -> Iterator[tuple[Span, str]]:
+    """Each with its place, in lower case; a line break ends one."""
+    for found in _SENTENCE.finditer(folded):
+        text = found[0]
+        if text.strip():
+            start = found.start() + len(text) - len(text.lstrip())
+            yield (start, found.start() + len(text.rstrip())), text.strip().lower()

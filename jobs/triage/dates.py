@@ -1,0 +1,105 @@
+"""Dates, times of the day and times to wait in a folded text, in English, German, Spanish and French."""
+
+import re
+from collections.abc import Iterator
+
+Span = tuple[int, int]
+
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        (
+            "january jan januar januari enero janvier",
+            "february feb februar febrero fevrier",
+            "march mar marz marzo mars",
+            "april apr abril avril",
+            "may mai mayo",
+            "june jun juni junio juin",
+            "july jul juli julio juillet",
+            "august aug agosto aout",
+            "september sep sept septiembre septembre",
+            "october oct oktober okt octubre octobre",
+            "november nov noviembre novembre",
+            "december dec dezember dez diciembre decembre",
+        ),
+        start=1,
+    )
+    for name in names.split()
+}
+_MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
+_WEEKDAYS = {
+    name: number
+    for number, names in enumerate(
+        (
+            "monday montag lunes lundi",
+            "tuesday dienstag martes mardi",
+            "wednesday mittwoch miercoles mercredi",
+            "thursday donnerstag jueves jeudi",
+            "friday freitag viernes vendredi",
+            "saturday samstag sabado samedi",
+            "sunday sonntag domingo dimanche",
+        )
+    )
+    for name in names.split()
+}
+_UNITS = {
+    name: unit
+    for unit, names in {
+        "minute": "minute minutes min minuten minutos",
+        "hour": "hour hours hrs hr stunde stunden hora horas heure heures h",
+        "day": "day days tag tage tagen dia dias jour jours werktag werktage werktagen",
+        "week": "week weeks woche wochen semana semanas semaine semaines",
+        "month": "month months monat monate monaten mes meses mois",
+    }.items()
+    for name in names.split()
+}
+_YEAR = r"(?:,?\s(?:de\s)?(?:19|20)\d\d\b)?"
+_FEW = r"\d{1,3}|one|two|three|a|an|few|einer|einem|una?|une?|ein\spaar"
+_DATES = re.compile(
+    rf"""
+      (?<![\d.])(?P<iso>\d{{4}}[-/.]\d\d?[-/.]\d\d?)(?!\d)
+    | (?<![\d./-])(?P<short>\d\d?(?:[./-]\d\d?[./-](?:\d{{4}}|\d\d)|\.\d\d?\.))(?!\d)
+    | \b(?P<day>\d\d?)(?:st|nd|rd|th|er|\.)?\s(?:of\s|de\s)?(?P<month>{_MONTH})\b{_YEAR}
+    | \b(?P<month2>{_MONTH})\.?\s(?P<day2>\d\d?)(?:st|nd|rd|th)?\b(?![:.,]\d){_YEAR}
+    | (?<![\d:.])(?P<hour>\d\d?)
+      (?::(?P<minute>\d\d)(?:\s?(?P<half>[ap])\.?m\b)?|\s?(?P<half2>[ap])\.?m\b|\s?uhr\b)
+    | \b(?P<weekday>{"|".join(_WEEKDAYS)})s?\b
+    | \b(?:(?:with)?in|innerhalb\svon|binnen|en|dans|sous|in\sden\snachsten)\s(?:the\snext\s|\w+\s)?
+      (?P<number>{_FEW})(?:\s?(?:-|to|bis|a)\s?\d{{1,3}})?
+      [\s-](?:business\s|working\s|more\s)?(?P<unit>{"|".join(_UNITS)})\b
+    | \b(?P<soon>tomorrow|tonight|next\s(?:week|month)|end\sof\s(?:the\s)?(?:day|week|month)|morgen
+      |heute\sabend|nachste[nr]?\s(?:woche|monat)|manana|proxima\ssemana|demain|semaine\sprochaine)\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def find_dates(folded: str) -> Iterator[tuple[Span, frozenset[str]]]:
+    """Each with its keys: two where a day and a month may be meant either way."""
+    for found in _DATES.finditer(folded):
+        if keys := frozenset(_date_keys(found)):
+            yield found.span(), keys
+
+
+def _date_keys(found: re.Match[str]) -> Iterator[str]:
+    if found["iso"]:
+        _, month, day = map(int, re.split(r"[-/.]", found["iso"]))
+        yield f"{month}-{day}"
+    elif found["short"]:
+        one, other = map(int, re.split(r"[-/.]", found["short"])[:2])
+        yield from (
+            f"{month}-{day}" for month, day in ((one, other), (other, one)) if month <= 12 and day <= 31
+        )
+    elif name := found["month"] or found["month2"]:
+        yield f"{_MONTHS[name.lower()]}-{int(found['day'] or found['day2'])}"
+    elif found["hour"]:
+        half = (found["half"] or found["half2"] or "").lower()
+        hour = int(found["hour"]) % 12 + 12 * (half == "p") if half else int(found["hour"])
+        if hour < 25:
+            yield f"{hour}:{int(found['minute'] or 0)}"
+    elif found["weekday"]:
+        yield f"weekday {_WEEKDAYS[found['weekday'].lower()]}"
+    elif found["unit"]:
+        yield f"{found['number'].lower()} {_UNITS[found['unit'].lower()]}"
+    elif found["soon"]:
+        yield found["soon"].lower()

@@ -1,0 +1,169 @@
+"""Facts that an answer may only repeat: links, addresses, phone numbers, amounts, dates, and whose they are.
+
+A fact is found with its place and its keys: the same for every way of writing it. It is supported where any
+of its keys is among those of the texts that the model was given. All patterns are linear.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from jobs.triage.dates import find_dates
+from jobs.triage.folding import fold
+from jobs.triage.private_values import find_mails, find_phones
+
+Span = tuple[int, int]
+
+
+class Fact(StrEnum):
+    """What a fact is, as its mark says it."""
+
+    LINK = "link"
+    ADDRESS = "address"
+    PHONE = "phone"
+    AMOUNT = "amount"
+    DATE = "date"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A fact in a folded text."""
+
+    fact: Fact
+    span: Span
+    keys: frozenset[str]
+
+
+_TLDS = (
+    r"com|net|org|io|dev|app|ai|co|me|info|biz|xyz|online|site|shop|store|cloud|link|click|top|live|tech|support"
+    r"|help|eu|de|at|ch|uk|us|fr|es|it|nl|be|pl|pt|se|no|dk|ru|ua|cn|jp|in|br|au|ca|test|example|invalid|local"
+)
+_DOT = r"(?:\.|\[\.\]|\(\.\)|\s?[\[(]dot[\])]\s?)"
+_LINK = re.compile(
+    r"(?<![\w@.])(?:(?:h(?:tt|xx)ps?|ftp)\s?(?::|\[:\])\s?//(?P<host>(?:[^\s/?#<>\"')\[\]]|\[\.\]){1,255})"
+    rf"|(?P<bare>(?:[\w-]{{1,63}}{_DOT}){{1,6}}(?:{_TLDS}))(?![\w@-]))(?P<path>[/?#][^\s<>\"'\])]*)?",
+    re.IGNORECASE,
+)
+_SPELT_DOT = re.compile(r"\s?[\[({]\s?(?:dot|\.)\s?[\])}]\s?")
+_SPELT_AT = re.compile(r"\s?[\[({]\s?at\s?[\])}]\s?|\s@\s|%40")
+_SIGNS = r"[$€£¥₹]|us\$|\b(?:usd|eur|gbp|chf|jpy|cad|aud)\b"
+_WORDS = (
+    r"(?:dollars?|euros?|pounds?|francs?|cents?|bucks|percent|prozent|por ciento|pour ?cent|dolares|libras)\b"
+)
+_NUMBER = r"\d[\d.,' ]{0,20}\d|\d"
+_AMOUNT = re.compile(
+    rf"(?:{_SIGNS})\s?(?P<after>{_NUMBER})|(?<![\w.,])(?P<before>{_NUMBER})\s?(?:{_SIGNS}|%|{_WORDS}|k?\s?(?:usd|eur)\b)",
+    re.IGNORECASE,
+)
+_SHARE = re.compile(r"%|percent|prozent|ciento|cent\b", re.IGNORECASE)
+_SPELT = re.compile(
+    r"\b(?:(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty"
+    r"|ninety|hundred|thousand|million|half|a|and|zwei|drei|vier|funf|zehn|zwanzig|hundert|tausend|cien|mil|cent"
+    rf"|mille)[\s-]{{1,2}}){{1,6}}{_WORDS}",
+    re.IGNORECASE,
+)
+#: Sums as people write them without a currency: with cents, or beside a word of money.
+_BARE_SUM = re.compile(
+    r"(?<![\w.,])(?P<cents>\d[\d.,']{0,16}[.,]\d\d)(?![\w.,]?\d)"
+    r"|\b(?:charged|paid|pay|refund|price|costs?|total|amount|fee|sum|balance|betrag|preis|bezahlt|kosten|gebuhr|cobro"
+    r"|precio|pago|importe|prix|montant|paye|facture)\w{0,3}[\s:]{1,3}(?:\w{1,10}\s){0,2}(?P<sum>\d[\d.,']{0,16})",
+    re.IGNORECASE,
+)
+
+
+def find_facts(folded: str) -> list[Found]:
+    """In order and apart: a mail address is no link, a date no phone number."""
+    taken: list[Found] = []
+    for finder in (_find_addresses, _find_links, _find_dates, _find_amounts, _find_phone_numbers):
+        for found in finder(folded):
+            if not any(found.span[0] < other.span[1] and other.span[0] < found.span[1] for other in taken):
+                taken.append(found)
+    return sorted(taken, key=lambda one: one.span)
+
+
+class Known:
+    """What the texts of a ticket and of the team say, read when it is first asked for."""
+
+    def __init__(self, texts: Iterable[str], created_at: datetime) -> None:
+        self._texts = [fold(text)[0] for text in texts if text]
+        self._created_at = created_at
+        self._keys: dict[Fact, frozenset[str]] = {}
+
+    def supports(self, found: Found) -> bool:
+        if found.fact not in self._keys:
+            self._keys[found.fact] = frozenset(self._read(found.fact))
+        return bool(found.keys & self._keys[found.fact])
+
+    def has(self, words: str) -> bool:
+        """Whether any text holds these folded words as they are."""
+        return any(words in text for text in self._texts)
+
+    def _read(self, fact: Fact) -> Iterator[str]:
+        if fact is Fact.DATE:
+            yield f"{self._created_at.month}-{self._created_at.day}"
+        for text in self._texts:
+            for found in _FINDERS[fact](text):
+                yield from found.keys
+            if fact is Fact.AMOUNT:
+                yield from (number_key(bare["cents"] or bare["sum"]) for bare in _BARE_SUM.finditer(text))
+
+
+def _find_addresses(text: str) -> Iterator[Found]:
+    for start, end in find_mails(text):
+        plain = _SPELT_AT.sub("@", _SPELT_DOT.sub(".", text[start:end].lower()))
+        yield Found(Fact.ADDRESS, (start, end), frozenset({plain}))
+
+
+def _find_links(text: str) -> Iterator[Found]:
+    for found in _LINK.finditer(text):
+        host = _SPELT_DOT.sub(".", (found["host"] or found["bare"]).lower())
+        host = host.rpartition("@")[2].removeprefix("www.").rstrip(".")
+        path = (found["path"] or "").rstrip(".,;:!?*_")
+        end = found.end() - len(found["path"] or "") + len(path)
+        yield Found(Fact.LINK, (found.start(), end), frozenset({host + path.rstrip("/")}))
+
+
+def _find_amounts(text: str) -> Iterator[Found]:
+    for found in _AMOUNT.finditer(text):
+        share = "%" if _SHARE.search(found[0]) else ""
+        key = f"{share}{number_key(found['after'] or found['before'])}"
+        yield Found(Fact.AMOUNT, found.span(), frozenset({key}))
+    for found in _SPELT.finditer(text):
+        yield Found(Fact.AMOUNT, found.span(), frozenset({" ".join(found[0].lower().split())}))
+
+
+def _find_phone_numbers(text: str) -> Iterator[Found]:
+    for start, end in find_phones(text):
+        digits = re.sub(r"\D", "", text[start:end]).lstrip("0")
+        yield Found(Fact.PHONE, (start, end), frozenset({digits[-7:]}))
+
+
+def _find_dates(text: str) -> Iterator[Found]:
+    for span, keys in find_dates(text):
+        yield Found(Fact.DATE, span, keys)
+
+
+def number_key(written: str) -> str:
+    """``1,234.50``, ``1.234,50`` and ``1234.5`` are one; three digits after a lone mark are thousands."""
+    plain = re.sub(r"[\s']", "", written).rstrip(".,")
+    marks = re.findall(r"[.,]", plain)
+    decimal = ""
+    if marks:
+        last = marks[-1]
+        whole, _, tail = plain.rpartition(last)
+        if len(tail) != 3 or (len(set(marks)) > 1) or (len(marks) == 1 and whole in ("", "0")):
+            plain, decimal = whole, tail
+    digits = re.sub(r"[.,]", "", plain).lstrip("0") or "0"
+    decimal = decimal.rstrip("0") if decimal.isdigit() else ""
+    return f"{digits}.{decimal}" if decimal else digits
+
+
+_FINDERS: dict[Fact, Callable[[str], Iterator[Found]]] = {
+    Fact.LINK: _find_links,
+    Fact.ADDRESS: _find_addresses,
+    Fact.PHONE: _find_phone_numbers,
+    Fact.AMOUNT: _find_amounts,
+    Fact.DATE: _find_dates,
+}

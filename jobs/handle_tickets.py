@@ -155,7 +155,10 @@ def tell_all(desk: Desk, taken: Claim, ticket: Ticket, untold: Sequence[Channel]
 
 def observe_models(desk: Desk, verdict: Verdict) -> None:
     for failure in verdict.failures:
-        desk.observations.service_asked(failure.provider.value, ok=False)
+        if failure.is_fault:
+            desk.observations.service_asked(failure.provider.value, ok=False)
+        else:
+            desk.observations.model_not_asked(failure.provider.value, failure.error)
     if verdict.provider is not Provider.RULES:
         desk.observations.service_asked(verdict.provider.value, ok=True, seconds=verdict.triage_ms / 1000)
 

@@ -76,7 +76,6 @@ class Settings(BaseSettings):
 
     local_llm_model: check.ModelName = "llama3.2"
     local_llm_token: check.Token | None = Field(None, examples=["your-token"])
-    local_llm_concurrency: Annotated[int, check.whole(1, 64)] = 2
     cf_access_client_id: check.Token | None = Field(None, examples=["your-id.access"])
     cf_access_client_secret: check.Token | None = Field(None, examples=["your-access-secret"])
     groq_model: check.ModelName = "openai/gpt-oss-120b"
@@ -87,6 +86,9 @@ class Settings(BaseSettings):
     sop_file: check.TextFile | None = Field(None, examples=["procedures.md"])
 
     triage_concurrency: Annotated[int, check.whole(1, 64)] = 8
+    local_llm_concurrency: Annotated[int, check.whole(1, 64)] = Field(
+        default_factory=lambda data: int(data["triage_concurrency"]), examples=["8"]
+    )
     lease_seconds: check.Seconds = 120
     drain_seconds: Annotated[int, check.whole(0, 3_600)] = 30
     db_pool_size: Annotated[int, check.whole(1, 500)] = Field(

@@ -47,15 +47,24 @@ class Provider(StrEnum):
     RULES = "rules"
 
 
+NOT_ASKED = frozenset({"crowded"})
+"""Errors that say nothing against a model: others were with it, and the ticket went elsewhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderFailure:
-    """A model asked in vain, or passed over because it had said "not before".
+    """A model asked in vain, or passed over because it had said "not before" or was busy with others.
 
     ``error`` is a short class such as ``timeout``, never its text.
     """
 
     provider: Provider
     error: str
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether it tells of something wrong with the provider."""
+        return self.error not in NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""From settings to the parts that use them: the one place that knows both."""
+"""From settings to the parts that use them: the one slot that knows both."""
 
 from jobs.errors import SettingsError
 from jobs.hubspot.client import HubSpotClient, OnAnswer, ignore
@@ -17,6 +17,7 @@ from jobs.triage.masking import mask
 from jobs.triage.ollama import OllamaModel
 from jobs.triage.prompt import load_sop
 from jobs.triage.safety import OnGuard
+from jobs.triage.slots import LONE_SECONDS, SPILL_SECONDS, Slots
 from jobs.verdict import Provider
 
 
@@ -71,11 +72,13 @@ def build_triager(
 
 def build_models(settings: Settings, on_usage: OnUsage = nobody) -> list[Model]:
     """Those that are set up, in the order they are asked in."""
+    key = settings.groq_api_key if settings.cloud_triage != "off" else None
     models: list[Model] = []
     if settings.local_llm_url:
-        models.append(build_ollama(settings, settings.local_llm_url, on_usage))
-    if settings.groq_api_key and settings.cloud_triage != "off":
-        models.append(build_groq(settings, settings.groq_api_key.get_secret_value(), on_usage))
+        slots = Slots(settings.local_llm_concurrency, SPILL_SECONDS if key else LONE_SECONDS)
+        models.append(build_ollama(settings, settings.local_llm_url, on_usage, slots))
+    if key:
+        models.append(build_groq(settings, key.get_secret_value(), on_usage))
     return models
 
 
@@ -85,7 +88,9 @@ def build_groq(settings: Settings, api_key: str, on_usage: OnUsage = nobody) -> 
     )
 
 
-def build_ollama(settings: Settings, url: str, on_usage: OnUsage = nobody) -> OllamaModel:
+def build_ollama(
+    settings: Settings, url: str, on_usage: OnUsage = nobody, slots: Slots | None = None
+) -> OllamaModel:
     return OllamaModel(
         url=url,
         model=settings.local_llm_model,
@@ -93,6 +98,7 @@ def build_ollama(settings: Settings, url: str, on_usage: OnUsage = nobody) -> Ol
         cf_access_id=secret(settings.cf_access_client_id),
         cf_access_secret=secret(settings.cf_access_client_secret),
         on_usage=on_usage,
+        slots=slots,
     )
 
 

@@ -143,7 +143,10 @@ def _confidence(verdict: Verdict) -> tuple[Field, ...]:
 
 
 def _providers_tried(verdict: Verdict, render: Render) -> tuple[Field, ...]:
-    tried = ", ".join(f"{failure.provider} ({one_line(failure.error)})" for failure in verdict.failures)
+    tried = ", ".join(
+        f"{failure.provider} ({'' if failure.is_fault else 'not asked: '}{one_line(failure.error)})"
+        for failure in verdict.failures
+    )
     return _field("Providers tried (error kind)", tried or "none", limits.EMBED, render, inline=True)
 
 

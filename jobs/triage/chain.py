@@ -17,7 +17,7 @@ from jobs.triage.pauses import Pauses
 from jobs.triage.prompt import MINIMUM_BUDGET, Message, add_repair, build_messages, weigh
 from jobs.triage.rules import decide_by_rules
 from jobs.triage.safety import INTAKE_FAULT, Care, Fault, OnGuard, decide_safely
-from jobs.verdict import Provider, ProviderFailure, Verdict
+from jobs.verdict import NOT_ASKED, Provider, ProviderFailure, Verdict
 
 REPAIRED = frozenset({"invalid_answer", "cut_answer", "empty_answer"})
 """Kinds where an answer came in time and could not be used; after any other the next model is asked."""
@@ -109,7 +109,8 @@ class Triager:
                 answer = self._ask(inquiry, model, ticket)
             except ModelError as exc:
                 failures += (ProviderFailure(model.provider, exc.kind),)
-                self._note(model.provider, exc)
+                if exc.kind not in NOT_ASKED:
+                    self._note(model.provider, exc)
             else:
                 attempts = inquiry.attempts
                 return to_verdict(answer, model.provider, model.model, attempts=attempts, failures=failures)
@@ -181,14 +182,18 @@ class _Inquiry:
         return parse_answer(self._put(model, again))
 
     def _put(self, model: Model, messages: list[Message]) -> str:
-        self.attempts += 1
         try:
             said = model.ask(messages)
         except ModelError as exc:
-            self._breaker.note(model.provider, exc)
+            if exc.kind not in NOT_ASKED:
+                self._heard(model, exc)
             raise
-        self._breaker.note(model.provider, None)
+        self._heard(model, None)
         return said
+
+    def _heard(self, model: Model, error: ModelError | None) -> None:
+        self.attempts += 1
+        self._breaker.note(model.provider, error)
 
 
 def _weigh(messages: list[Message]) -> int:

@@ -1,6 +1,7 @@
 """The local model, asked through Ollama's native chat."""
 
 import threading
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from jobs.outgoing import client_options
 from jobs.triage import calls
 from jobs.triage.answer import ANSWER_SCHEMA
 from jobs.triage.prompt import ANSWER_TOKENS, Message, fit
+from jobs.triage.slots import Slots
 from jobs.verdict import Provider
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ _LINES = {
 class OllamaModel:
     """One model of one server; may be asked by several threads at once. Nothing is sent before ``ask``.
 
-    ``url`` is the server's, without ``/api``. Raises SettingsError where the URL or a secret cannot be used.
+    ``url`` is the server's, without ``/api``; ``slots`` None is no limit of calls at once. Raises
+    SettingsError where the URL or a secret cannot be used.
     """
 
     provider = Provider.LOCAL
@@ -57,8 +60,10 @@ class OllamaModel:
         num_ctx: int = NUM_CTX,
         timeout_seconds: float = 10.0,
         on_usage: calls.OnUsage = lambda _: None,
+        slots: Slots | None = None,
     ) -> None:
         self.model = model
+        self._take_slot = slots.take if slots else nullcontext
         self.budget_chars = fit(num_ctx)
         example = "http://localhost:11434"
         self._url = calls.check_url("LOCAL_LLM_URL", url, example=example, instead="LOCAL_LLM_TOKEN")
@@ -74,7 +79,13 @@ class OllamaModel:
         self._opening = threading.Lock()
 
     def ask(self, messages: list[Message]) -> str:
-        """The model's words, never empty. Raises ModelError, at the latest after ``timeout_seconds``."""
+        """The model's words, never empty. Raises ModelError, at the latest ``timeout_seconds`` after it has
+        its slot; ``crowded`` where it gets none.
+        """
+        with self._take_slot():
+            return self._ask(messages)
+
+    def _ask(self, messages: list[Message]) -> str:
         try:
             client = self._client or self._open()
             answer = client.chat(

@@ -62,6 +62,9 @@ class CountedObservations(Observations):
             "triage_model_passed_over", "1 while the breaker is open", ["provider"], registry=ours
         )
         self._guarded = Counter("triage_answers_guarded", "Taken out of answers", ["kind"], registry=ours)
+        self._not_asked = Counter(
+            "triage_model_not_asked", "Tickets gone elsewhere", ["provider", "reason"], registry=ours
+        )
         self._cost = Counter("triage_cost_usd", "What the models cost", ["provider"], registry=ours)
 
     def _make_work_metrics(self) -> None:
@@ -118,6 +121,9 @@ class CountedObservations(Observations):
         self._tokens.labels(provider, "in").inc(max(0, tokens_in))
         self._tokens.labels(provider, "out").inc(max(0, tokens_out))
         self._cost.labels(provider).inc(max(0.0, cost_usd))
+
+    def model_not_asked(self, provider: str, why: str) -> None:
+        self._not_asked.labels(provider, why).inc()
 
     def model_passed_over(self, provider: str, passed_over: bool) -> None:
         self._passed_over.labels(provider).set(int(passed_over))

@@ -14,6 +14,7 @@ RULES = {
     "influence test",
     "normalised input",
     "offset paging",
+    "providers",
     "reconcile",
     "restore barrier",
     "sweep's lower bound",

@@ -158,7 +158,7 @@ def observe_models(desk: Desk, verdict: Verdict) -> None:
         if failure.is_fault:
             desk.observations.service_asked(failure.provider.value, ok=False)
         else:
-            desk.observations.model_not_asked(failure.provider.value, failure.error)
+            desk.observations.ticket_spilled(failure.provider.value, failure.error)
     if verdict.provider is not Provider.RULES:
         desk.observations.service_asked(verdict.provider.value, ok=True, seconds=verdict.triage_ms / 1000)
 

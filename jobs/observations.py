@@ -54,8 +54,8 @@ class Observations:
     def model_used(self, provider: str, tokens_in: int, tokens_out: int, cost_usd: float) -> None:
         """What one call of a model took."""
 
-    def model_not_asked(self, provider: str, why: str) -> None:
-        """A ticket went elsewhere although nothing is wrong with the model, such as ``crowded``."""
+    def ticket_spilled(self, provider: str, why: str) -> None:
+        """A ticket went on without a provider that nothing is wrong with: ``crowded`` or ``loading``."""
 
     def model_passed_over(self, provider: str, passed_over: bool) -> None:
         """A provider's breaker opened or closed."""

@@ -87,7 +87,9 @@ def repeated(work: Callable[[], R], sleep: Callable[[float], object]) -> R:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run works with; ``flush_usage`` writes down what the models took since the last call."""
+    """What a run works with; ``flush_usage`` writes down what the models took since the last call, and
+    ``warm_models`` begins to load them, in the background.
+    """
 
     settings: Settings
     gateway: HubSpotGateway
@@ -99,6 +101,7 @@ class Parts:
     observations: Observations = field(default_factory=Observations)
     insist: Insistence = field(default_factory=Insistence)
     flush_usage: Callable[[], object] = lambda: None
+    warm_models: Callable[[], object] = lambda: None
 
     @property
     def overlap(self) -> timedelta:

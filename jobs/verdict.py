@@ -47,8 +47,8 @@ class Provider(StrEnum):
     RULES = "rules"
 
 
-NOT_ASKED = frozenset({"crowded"})
-"""Errors that say nothing against a model: others were with it, and the ticket went elsewhere."""
+NO_FAULTS = frozenset({"crowded", "loading"})
+"""Errors that say nothing against a model: others were with it, or it is on its way into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class ProviderFailure:
     @property
     def is_fault(self) -> bool:
         """Whether it tells of something wrong with the provider."""
-        return self.error not in NOT_ASKED
+        return self.error not in NO_FAULTS
 
 
 @dataclass(frozen=True, slots=True)

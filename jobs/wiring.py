@@ -1,4 +1,4 @@
-"""From settings to the parts that use them: the one slot that knows both."""
+"""From settings to the parts that use them: the one place that knows both."""
 
 from jobs.errors import SettingsError
 from jobs.hubspot.client import HubSpotClient, OnAnswer, ignore
@@ -75,8 +75,9 @@ def build_models(settings: Settings, on_usage: OnUsage = nobody) -> list[Model]:
     key = settings.groq_api_key if settings.cloud_triage != "off" else None
     models: list[Model] = []
     if settings.local_llm_url:
-        slots = Slots(settings.local_llm_concurrency, SPILL_SECONDS if key else LONE_SECONDS)
-        models.append(build_ollama(settings, settings.local_llm_url, on_usage, slots))
+        patience_seconds = SPILL_SECONDS if key else LONE_SECONDS
+        slots = Slots(settings.local_llm_concurrency, patience_seconds)
+        models.append(build_ollama(settings, settings.local_llm_url, on_usage, slots, patience_seconds))
     if key:
         models.append(build_groq(settings, key.get_secret_value(), on_usage))
     return models
@@ -89,7 +90,11 @@ def build_groq(settings: Settings, api_key: str, on_usage: OnUsage = nobody) -> 
 
 
 def build_ollama(
-    settings: Settings, url: str, on_usage: OnUsage = nobody, slots: Slots | None = None
+    settings: Settings,
+    url: str,
+    on_usage: OnUsage = nobody,
+    slots: Slots | None = None,
+    patience_seconds: float = LONE_SECONDS,
 ) -> OllamaModel:
     return OllamaModel(
         url=url,
@@ -99,6 +104,7 @@ def build_ollama(
         cf_access_secret=secret(settings.cf_access_client_secret),
         on_usage=on_usage,
         slots=slots,
+        patience_seconds=patience_seconds,
     )
 
 

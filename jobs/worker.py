@@ -99,6 +99,7 @@ class Worker:
         with suppress(StoreUnreachable):  # the HTTP side then says so, and the opening is patient
             self._open_store()
         web.start()
+        self.parts.warm_models()
         try:
             activated_at = self._open_patiently()
             if activated_at is not None:

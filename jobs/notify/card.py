@@ -144,7 +144,7 @@ def _confidence(verdict: Verdict) -> tuple[Field, ...]:
 
 def _providers_tried(verdict: Verdict, render: Render) -> tuple[Field, ...]:
     tried = ", ".join(
-        f"{failure.provider} ({'' if failure.is_fault else 'not asked: '}{one_line(failure.error)})"
+        f"{failure.provider} ({'' if failure.is_fault else 'no fault: '}{one_line(failure.error)})"
         for failure in verdict.failures
     )
     return _field("Providers tried (error kind)", tried or "none", limits.EMBED, render, inline=True)

@@ -40,14 +40,18 @@ class HubSpotFaults:
 
 @dataclass
 class ModelFaults:
-    """``fail_next``, ``content``, ``empty`` and ``done_reason`` concern chats only, the rest every request.
+    """``chat_seconds``, ``fail_next``, ``content``, ``empty`` and ``done_reason`` concern chats only,
+    ``load_seconds`` whatever needs the model in memory, the rest every request.
 
-    ``status`` answers with that status; ``hang_seconds`` is a delay before it answers at all;
-    ``done_reason="length"`` also cuts the content in half, as a model that ran out of tokens does.
+    ``status`` answers with that status; ``hang_seconds`` is a delay before it answers at all,
+    ``chat_seconds`` before a loaded model answers; ``done_reason="length"`` also cuts the content in half, as
+    a model that ran out of tokens does.
     """
 
     latency_seconds: float = 0.0
     hang_seconds: float = 0.0
+    chat_seconds: float = 0.0
+    load_seconds: float = 0.0
     status: int | None = None
     content: str | None = None
     empty: bool = False

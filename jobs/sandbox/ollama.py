@@ -1,10 +1,11 @@
-"""A simulated Ollama: ``/api/chat``, ``/api/tags`` and ``/api/version`` as in its published specification."""
+"""A simulated Ollama: chats, loading, and what it lists, as in its published specification."""
 
 import json
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobs.sandbox.conversation import (
@@ -28,6 +29,9 @@ class SimulatedOllama(Simulator):
     The ticket is the first JSON object with ``subject`` and ``body`` in the last user message that has one. A
     prompt longer than ``options.num_ctx`` loses its head without a word. ``required_headers`` must all be
     there, for a bearer token (else 401) or Cloudflare Access (else its 403 page).
+
+    A model is loaded by the first request for it, is listed by ``/api/ps`` from then on, and stays in
+    ``loaded`` until a test takes it out. A load whose caller hangs up is given up, as by Ollama.
     """
 
     def __init__(
@@ -42,6 +46,8 @@ class SimulatedOllama(Simulator):
         self.required_headers = {name.lower(): value for name, value in (required_headers or {}).items()}
         self.faults = ModelFaults()
         self.requests_seen: list[SeenRequest] = []
+        self.loaded: set[str] = set()
+        self._loads: dict[str, tuple[Request, float]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -77,20 +83,62 @@ class SimulatedOllama(Simulator):
                 return json_answer({"version": "0.12.6"})
             case "GET", "/api/tags":
                 return json_answer({"models": [_to_summary(name) for name in self.models]})
+            case "GET", "/api/ps":
+                with self._lock:
+                    running = sorted({*self.loaded, *self._loads})
+                return json_answer({"models": [_to_running(name) for name in running]})
+            case "POST", "/api/generate":
+                return self._generate(request, body)
             case "POST", "/api/chat":
-                return self._chat(body)
+                return self._chat(request, body)
             case _:
                 return Answer(404, b"404 page not found", "text/plain")
 
-    def _chat(self, body: dict[str, Any] | None) -> Outcome:
+    def _generate(self, request: Request, body: dict[str, Any] | None) -> Outcome:
+        """Only without a prompt, which loads the model."""
+        if body is None or body.get("prompt"):
+            return _error(400, "the sandbox only loads models here")
+        model = str(body.get("model"))
+        answer = {"model": model, "created_at": _now(), "response": "", "done": True, "done_reason": "load"}
+        return self._not_loaded(request, model) or json_answer(answer)
+
+    def _not_loaded(self, request: Request, model: str) -> Outcome | None:
+        """Waits until the model is loaded; an outcome where it is not there or the caller hung up."""
+        name = _full(model)
+        if name not in {_full(one) for one in self.models}:
+            return _error(404, f"model '{model}' not found")
+        while not self._load_on(request, name):
+            if self.stopping.wait(0.01) or request.hung_up():
+                with self._lock:
+                    if name in self._loads and self._loads[name][0] is request:
+                        del self._loads[name]
+                return Drop()
+        return None
+
+    def _load_on(self, request: Request, name: str) -> bool:
+        """Whether it is loaded now; the first to ask loads it, and one of the others where that one left."""
+        now = time.monotonic()
+        with self._lock:
+            if name in self.loaded:
+                return True
+            loader, began_at = self._loads.setdefault(name, (request, now))
+            if loader is not request or now - began_at < self.faults.load_seconds:
+                return False
+            del self._loads[name]
+            self.loaded.add(name)
+            return True
+
+    def _chat(self, request: Request, body: dict[str, Any] | None) -> Outcome:
         failure = self._next_failure()
         if failure is not None:
             return failure if isinstance(failure, Drop) else _error(failure, "simulated failure")
         if body is None or not isinstance(body.get("messages"), list):
             return _error(400, "invalid request body")
         model = str(body.get("model"))
-        if model.removesuffix(":latest") not in {name.removesuffix(":latest") for name in self.models}:
-            return _error(404, f"model '{model}' not found")
+        missing = self._not_loaded(request, model)
+        if missing is not None:
+            return missing
+        self.stopping.wait(self.faults.chat_seconds)
         messages = _within_context(parse_messages(body["messages"]), body.get("options") or {})
         content = self._content(messages, body.get("format"))
         final = _to_final(model, content, messages, self.faults.done_reason)
@@ -125,12 +173,15 @@ def _error(status: int, message: str) -> Answer:
     return json_answer({"error": message}, status)
 
 
+def _full(name: str) -> str:
+    return name if ":" in name else f"{name}:latest"
+
+
 def _to_summary(name: str) -> dict[str, Any]:
-    full = name if ":" in name else f"{name}:latest"
     details = {"format": "gguf", "family": "llama", "families": ["llama"]}
     return {
-        "name": full,
-        "model": full,
+        "name": _full(name),
+        "model": _full(name),
         "modified_at": "2026-11-01T09:00:00Z",
         "size": 2_019_393_189,
         "digest": "0" * 64,
@@ -138,8 +189,13 @@ def _to_summary(name: str) -> dict[str, Any]:
     }
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+def _to_running(name: str) -> dict[str, Any]:
+    shared = {key: value for key, value in _to_summary(name).items() if key != "modified_at"}
+    return shared | {"expires_at": _now(minutes=30), "size_vram": 2_019_393_189, "context_length": 8_192}
+
+
+def _now(minutes: int = 0) -> str:
+    return (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
 
 
 def _to_final(model: str, content: str, messages: Conversation, done_reason: str) -> dict[str, Any]:

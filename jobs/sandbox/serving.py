@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -19,13 +19,17 @@ BODY_LIMIT = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; header names are lower case, ``path`` comes without the query."""
+    """One request; header names are lower case, ``path`` comes without the query.
+
+    ``hung_up`` tells whether the caller closed the connection meanwhile.
+    """
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     body: bytes
+    hung_up: Callable[[], bool] = field(default=lambda: False, compare=False)
 
     def json(self) -> Any:
         """The body as JSON; raises ValueError for anything else."""
@@ -191,9 +195,17 @@ class _Conversation(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = self.rfile.read(length) if length else b""
-        return self._send(self._outcome(Request(self.command, path, query, headers, body)))
+        return self._send(self._outcome(Request(self.command, path, query, headers, body, self._hung_up)))
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve  # noqa: N815 (the names that http.server calls)
+
+    def _hung_up(self) -> bool:
+        try:
+            return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _came_too_late(self) -> bool:
         limit = self.server.simulator.idle_lost_seconds

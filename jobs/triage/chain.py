@@ -17,7 +17,7 @@ from jobs.triage.pauses import Pauses
 from jobs.triage.prompt import MINIMUM_BUDGET, Message, add_repair, build_messages, weigh
 from jobs.triage.rules import decide_by_rules
 from jobs.triage.safety import INTAKE_FAULT, Care, Fault, OnGuard, decide_safely
-from jobs.verdict import NOT_ASKED, Provider, ProviderFailure, Verdict
+from jobs.verdict import NO_FAULTS, Provider, ProviderFailure, Verdict
 
 REPAIRED = frozenset({"invalid_answer", "cut_answer", "empty_answer"})
 """Kinds where an answer came in time and could not be used; after any other the next model is asked."""
@@ -94,6 +94,11 @@ class Triager:
         for model in self._models:
             model.close()
 
+    def warm(self) -> None:
+        """Begin to load what the models' servers may not have in memory. Returns at once."""
+        for model in self._models:
+            getattr(model, "warm", lambda: None)()
+
     def take_faults(self) -> tuple[Fault, ...]:
         """One for each kind of failure of each provider since the last call."""
         with self._lock:
@@ -109,7 +114,7 @@ class Triager:
                 answer = self._ask(inquiry, model, ticket)
             except ModelError as exc:
                 failures += (ProviderFailure(model.provider, exc.kind),)
-                if exc.kind not in NOT_ASKED:
+                if exc.kind != "crowded":
                     self._note(model.provider, exc)
             else:
                 attempts = inquiry.attempts
@@ -185,7 +190,7 @@ class _Inquiry:
         try:
             said = model.ask(messages)
         except ModelError as exc:
-            if exc.kind not in NOT_ASKED:
+            if exc.kind not in NO_FAULTS:
                 self._heard(model, exc)
             raise
         self._heard(model, None)

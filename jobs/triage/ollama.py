@@ -10,7 +10,8 @@ from jobs.outgoing import client_options
 from jobs.triage import calls
 from jobs.triage.answer import ANSWER_SCHEMA
 from jobs.triage.prompt import ANSWER_TOKENS, Message, fit
-from jobs.triage.slots import Slots
+from jobs.triage.slots import LONE_SECONDS, Slots
+from jobs.triage.warming import LOAD_SECONDS, Warming
 from jobs.verdict import Provider
 
 if TYPE_CHECKING:
@@ -20,9 +21,13 @@ NUM_CTX = 8192
 KEEP_ALIVE = "30m"
 """The model stays loaded that long after a call; with Ollama's 5 minutes rare tickets pay a cold start."""
 
+LOOK_SECONDS = 2.0
+"""A server that runs lists its models in milliseconds."""
+
 _REDIRECTS = "LOCAL_LLM_URL redirects, maybe to a login; check it and CF_ACCESS_CLIENT_*"
 _LINES = {
-    "timeout": "Ollama took over {seconds} s; is the model loaded, and small enough?",
+    "timeout": "Ollama took over {seconds} s; is {model} small enough for it?",
+    "loading": "{model} is still being loaded by Ollama; until then tickets are told without it",
     "unreachable": "Ollama cannot be reached; is it running at LOCAL_LLM_URL?",
     "not_json": "what answers at LOCAL_LLM_URL does not speak Ollama's chat; check the URL",
     "refused_credential": (
@@ -43,8 +48,9 @@ _LINES = {
 class OllamaModel:
     """One model of one server; may be asked by several threads at once. Nothing is sent before ``ask``.
 
-    ``url`` is the server's, without ``/api``; ``slots`` None is no limit of calls at once. Raises
-    SettingsError where the URL or a secret cannot be used.
+    ``url`` is the server's, without ``/api``; ``slots`` None is no limit of calls at once. A ticket waits
+    for a load ``patience_seconds`` from its beginning. Raises SettingsError where the URL or a secret cannot
+    be used.
     """
 
     provider = Provider.LOCAL
@@ -61,9 +67,11 @@ class OllamaModel:
         timeout_seconds: float = 10.0,
         on_usage: calls.OnUsage = lambda _: None,
         slots: Slots | None = None,
+        patience_seconds: float = LONE_SECONDS,
     ) -> None:
         self.model = model
         self._take_slot = slots.take if slots else nullcontext
+        self._warming = Warming(self._load, self._is_loaded, patience_seconds)
         self.budget_chars = fit(num_ctx)
         example = "http://localhost:11434"
         self._url = calls.check_url("LOCAL_LLM_URL", url, example=example, instead="LOCAL_LLM_TOKEN")
@@ -75,20 +83,26 @@ class OllamaModel:
         self._options = {"temperature": 0.2, "num_ctx": num_ctx, "num_predict": ANSWER_TOKENS}
         self._timeout_seconds, self._on_usage = timeout_seconds, on_usage
         self._words = {"model": model, "seconds": f"{timeout_seconds:g}"}
-        self._client: ollama.Client | None = None
+        self._clients: dict[float, ollama.Client] = {}
         self._opening = threading.Lock()
 
     def ask(self, messages: list[Message]) -> str:
         """The model's words, never empty. Raises ModelError, at the latest ``timeout_seconds`` after it has
-        its slot; ``crowded`` where it gets none.
+        its slot, and what a look for the reason takes; ``crowded`` where it gets none, ``loading`` where the
+        model is not in memory yet.
         """
+        if not self._warming.wait():
+            raise self._describe("loading")
         with self._take_slot():
             return self._ask(messages)
 
+    def warm(self) -> None:
+        """Begin to load the model, which its first call would wait for. Returns at once."""
+        self._warming.start()
+
     def _ask(self, messages: list[Message]) -> str:
         try:
-            client = self._client or self._open()
-            answer = client.chat(
+            answer = self._open(self._timeout_seconds).chat(
                 self.model,
                 [asdict(message) for message in messages],
                 stream=False,
@@ -100,6 +114,7 @@ class OllamaModel:
         except Exception as exc:  # noqa: BLE001 - a stranger's bytes can raise anything
             error = self._explain(exc)
         else:
+            self._warming.heard()
             return self._read(answer)
         # Outside the handler: an error raised inside it would carry the vendor's, and that one the body.
         raise error
@@ -107,41 +122,66 @@ class OllamaModel:
     def check_present(self) -> None:
         """Raises ModelError where the server cannot be asked or has not pulled the model."""
         try:
-            listed = (self._client or self._open()).list()
-            names = {str(one.model).removesuffix(":latest") for one in listed.models}
+            is_there = self._is_among(self._open(self._timeout_seconds).list())
         except Exception as exc:  # noqa: BLE001 - a stranger's bytes can raise anything
             error = self._explain(exc)
         else:
-            if self.model.removesuffix(":latest") in names:
+            if is_there:
                 return
-            error = calls.explain("model_missing", _LINES, self._words)
+            error = self._describe("model_missing")
         raise error
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()  # type: ignore[no-untyped-call]
+        for client in self._clients.values():
+            client.close()  # type: ignore[no-untyped-call]
 
-    def _open(self) -> "ollama.Client":
+    def _load(self) -> None:
+        try:
+            client = self._open(LOAD_SECONDS)
+            client.generate(self.model, options=self._options, keep_alive=KEEP_ALIVE)
+        except Exception as exc:  # noqa: BLE001 - a stranger's bytes can raise anything
+            raise self._describe(self._kind_of(exc)) from None
+
+    def _is_loaded(self) -> bool | None:
+        """As the server lists it; None where it does not say. What is being loaded is listed as well."""
+        try:
+            return self._is_among(self._open(LOOK_SECONDS).ps())
+        except Exception:  # noqa: BLE001 - a stranger's bytes can raise anything
+            return None
+
+    def _is_among(self, listed: "ollama.ListResponse | ollama.ProcessResponse") -> bool:
+        names = {str(one.model).removesuffix(":latest") for one in listed.models}
+        return self.model.removesuffix(":latest") in names
+
+    def _open(self, seconds: float) -> "ollama.Client":
+        """The client whose calls may take so long."""
         with self._opening:
-            if self._client is None:
+            if seconds not in self._clients:
                 import ollama
 
-                options = client_options(self._timeout_seconds, self._secrets)
-                self._client = ollama.Client(self._url, **options)
-            return self._client
+                self._clients[seconds] = ollama.Client(self._url, **client_options(seconds, self._secrets))
+            return self._clients[seconds]
 
     def _explain(self, exc: Exception) -> ModelError:
+        kind = self._kind_of(exc)
+        is_loading = kind == "timeout" and self._warming.explains_silence()
+        return self._describe("loading" if is_loading else kind)
+
+    def _describe(self, kind: str) -> ModelError:
+        return calls.explain(kind, _LINES, self._words)
+
+    def _kind_of(self, exc: Exception) -> str:
         import ollama
 
         if isinstance(exc, ollama.ResponseError):
-            return calls.explain(calls.kind_of_status(exc.status_code), _LINES, self._words)
-        return calls.explain(calls.kind_of(exc), _LINES, self._words)
+            return calls.kind_of_status(exc.status_code)
+        return calls.kind_of(exc)
 
     def _read(self, answer: "ollama.ChatResponse") -> str:
         tokens = calls.tokens_of(answer.prompt_eval_count), calls.tokens_of(answer.eval_count)
         self._on_usage(calls.Usage(self.provider, *tokens))
         if answer.done_reason == "length":
-            raise calls.explain("cut_answer", _LINES, self._words)
+            raise self._describe("cut_answer")
         if not (answer.message.content or "").strip():
-            raise calls.explain("empty_answer", _LINES, self._words)
+            raise self._describe("empty_answer")
         return answer.message.content or ""

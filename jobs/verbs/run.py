@@ -116,16 +116,18 @@ def build_parts(
     """Without ``observations`` nothing is noted."""
     noted = observations or Observations()
     meter = UsageMeter(noted)
+    triager = build_triager(
+        settings,
+        meter,
+        lambda provider, is_open: noted.model_passed_over(provider.value, is_open),
+        noted.answer_guarded,
+    )
     return Parts(
         settings=settings,
         gateway=build_gateway(settings, noted.hubspot_answered),
-        triager=build_triager(
-            settings,
-            meter,
-            lambda provider, is_open: noted.model_passed_over(provider.value, is_open),
-            noted.answer_guarded,
-        ),
+        triager=triager,
         flush_usage=meter.flush,
+        warm_models=triager.warm,
         channels=channels,
         stopping=stopping,
         observations=noted,

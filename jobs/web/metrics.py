@@ -62,8 +62,8 @@ class CountedObservations(Observations):
             "triage_model_passed_over", "1 while the breaker is open", ["provider"], registry=ours
         )
         self._guarded = Counter("triage_answers_guarded", "Taken out of answers", ["kind"], registry=ours)
-        self._not_asked = Counter(
-            "triage_model_not_asked", "Tickets gone elsewhere", ["provider", "reason"], registry=ours
+        self._spilled = Counter(
+            "triage_tickets_spilled", "Tickets gone on, no fault", ["provider", "reason"], registry=ours
         )
         self._cost = Counter("triage_cost_usd", "What the models cost", ["provider"], registry=ours)
 
@@ -122,8 +122,8 @@ class CountedObservations(Observations):
         self._tokens.labels(provider, "out").inc(max(0, tokens_out))
         self._cost.labels(provider).inc(max(0.0, cost_usd))
 
-    def model_not_asked(self, provider: str, why: str) -> None:
-        self._not_asked.labels(provider, why).inc()
+    def ticket_spilled(self, provider: str, why: str) -> None:
+        self._spilled.labels(provider, why).inc()
 
     def model_passed_over(self, provider: str, passed_over: bool) -> None:
         self._passed_over.labels(provider).set(int(passed_over))

@@ -256,3 +256,17 @@ def test_what_the_models_took_is_in_metrics_and_ledger(sqlite_bench: Bench) -> N
         month = read_month()
     assert month.tokens_in > 0
     assert month.cost_usd == pytest.approx(cost)
+
+
+def test_a_worker_loads_the_model_before_it_has_a_ticket(sqlite_bench: Bench) -> None:
+    bench = sqlite_bench
+    bench.ollama.faults.load_seconds = 2.0
+    with worker(bench, env=RARELY) as running:
+        wait_until(lambda: bool(bench.ollama.loaded))
+        assert running.get("/health").json()["dependencies"]["hubspot"]["status"] == "ok", "looked meanwhile"
+        ticket = new_ticket(bench)
+        assert running.tell([ticket], event_id=1) == 200
+        wait_until(lambda: told(bench, [ticket]))
+        assert running.stop() == 0
+    assert bench.ollama.requests_seen[0].path == "/api/generate"
+    assert "model loaded" in {line["message"] for line in running.lines()}

@@ -5,7 +5,42 @@ from tests.breakages.breakage import broken
 SLOTS = "jobs/triage/slots.py"
 SLOTS_TESTS = "tests/unit/test_triage_slots.py"
 
+WARMING = "jobs/triage/warming.py"
+WARMING_TESTS = "tests/unit/test_triage_warming.py"
+
 PROVIDERS = (
+    broken(
+        "providers",
+        "a cold start counts as a hang",
+        "jobs/triage/ollama.py",
+        'kind == "timeout" and self._warming',
+        'kind == "never" and self._warming',
+        WARMING_TESTS,
+    ),
+    broken(
+        "providers",
+        "a hang counts as a cold start",
+        WARMING,
+        "return is_loaded is False",
+        "return True",
+        WARMING_TESTS,
+    ),
+    broken(
+        "providers",
+        "nobody loads the model in the background",
+        WARMING,
+        "            return False\n        self.start()\n        return True\n",
+        "            return False\n        return True\n",
+        WARMING_TESTS,
+    ),
+    broken(
+        "providers",
+        "a load given up is taken for a loaded model",
+        WARMING,
+        "if is_loaded and self._clock() >= self._heard_until:",
+        "if is_loaded and self._clock() < 0:",
+        WARMING_TESTS,
+    ),
     broken(
         "providers",
         "no limit of calls at once",
@@ -26,7 +61,7 @@ PROVIDERS = (
         "providers",
         "crowded tells the breaker of an answer",
         "jobs/triage/chain.py",
-        "            if exc.kind not in NOT_ASKED:\n                self._heard(model, exc)\n",
+        "            if exc.kind not in NO_FAULTS:\n                self._heard(model, exc)\n",
         "            self._heard(model, exc)\n",
         SLOTS_TESTS,
     ),

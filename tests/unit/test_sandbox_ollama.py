@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,34 @@ def test_models_and_version_have_the_documented_fields(ollama: SimulatedOllama) 
     assert model["name"] == "llama3.2:latest"
     assert set(model) <= documented_fields("ModelSummary")
     assert set(HTTP.get(f"{ollama.url}/api/version").json()) == documented_fields("VersionResponse")
+
+
+def test_an_empty_generate_loads_and_what_is_loaded_is_listed(ollama: SimulatedOllama) -> None:
+    def running() -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = HTTP.get(f"{ollama.url}/api/ps").json()["models"]
+        return listed
+
+    assert running() == []
+    answer = HTTP.post(f"{ollama.url}/api/generate", json={"model": "llama3.2"}).json()
+    assert (answer["response"], answer["done"]) == ("", True)
+    assert set(answer) <= documented_fields("GenerateResponse")
+    (model,) = running()
+    assert (model["name"], set(model)) == ("llama3.2:latest", documented_fields("Ps"))
+    assert ask(ollama).status_code == 200
+    missing = HTTP.post(f"{ollama.url}/api/generate", json={"model": "other"})
+    assert missing.status_code == 404
+
+
+def test_a_load_is_given_up_by_who_hangs_up_and_waited_for_by_others(ollama: SimulatedOllama) -> None:
+    ollama.faults.load_seconds = 0.4
+    for _ in range(2):
+        with pytest.raises(httpx.ReadTimeout):
+            HTTP.post(f"{ollama.url}/api/generate", json={"model": "llama3.2"}, timeout=0.3)
+    time.sleep(0.2)
+    assert ollama.loaded == set()
+    started = time.monotonic()
+    assert ask(ollama).status_code == 200
+    assert time.monotonic() - started >= 0.4
 
 
 def test_streaming_is_the_default_and_ends_with_the_counts(ollama: SimulatedOllama) -> None:

@@ -192,7 +192,7 @@ def test_crowded_is_counted_and_says_nothing_against_the_service() -> None:
     desk.observations = observations  # type: ignore[attr-defined]
     observe_models(desk, verdict)  # type: ignore[arg-type]
     labels = {"provider": "local", "reason": "crowded"}
-    assert observations.registry.get_sample_value("triage_model_not_asked_total", labels) == 1
+    assert observations.registry.get_sample_value("triage_tickets_spilled_total", labels) == 1
     assert "local" not in observations.last_outcomes()
 
 
@@ -200,7 +200,7 @@ def test_a_card_by_rules_says_that_the_model_was_not_asked() -> None:
     verdict: Verdict = triager(local(fault("crowded"))).triage(ticket(1))
     assert (verdict.provider, verdict.attempts) == (Provider.RULES, 0)
     card = build_card(ticket(1), verdict, told_at=datetime(2026, 11, 1, tzinfo=UTC))
-    assert "local (not asked: crowded)" in {field.value for field in card.fields}
+    assert "local (no fault: crowded)" in {field.value for field in card.fields}
 
 
 @pytest.mark.parametrize(

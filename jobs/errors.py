@@ -37,8 +37,11 @@ class SourceError(TriageError):
 
 
 class ModelError(TriageError):
-    """``kind`` is a short class for cards and counts: timeout, unreachable, http_503, invalid_answer, ..."""
+    """``kind`` is a short class for cards and counts: timeout, unreachable, http_503, invalid_answer, ...
 
-    def __init__(self, line: str, *, kind: str, retry_after: float | None = None) -> None:
+    ``asked`` is False where no call was made, so that nothing was heard of the service.
+    """
+
+    def __init__(self, line: str, *, kind: str, retry_after: float | None = None, asked: bool = True) -> None:
         super().__init__(line, retry_after=retry_after)
-        self.kind = kind
+        self.kind, self.asked = kind, asked

@@ -18,7 +18,7 @@ from jobs.sandbox.conversation import (
     write_answer,
 )
 from jobs.sandbox.faults import GroqError, GroqFaults, failed_page
-from jobs.sandbox.rate_limits import Window
+from jobs.sandbox.rate_limits import Allowance
 from jobs.sandbox.serving import Answer, Drop, Outcome, Request, Simulator, json_answer
 from jobs.sandbox.strict_schema import find_schema_faults
 
@@ -27,6 +27,7 @@ SANDBOX_GROQ_MODELS = ("openai/gpt-oss-120b", "openai/gpt-oss-20b", "llama-3.1-8
 
 CHAT = "/openai/v1/chat/completions"
 MODELS = "/openai/v1/models"
+REQUESTS_PER_DAY, UNLIMITED_TOKENS = 14_400, 1_000_000
 DEFAULT_COMPLETION_TOKENS = 8_192
 REASONING_TOKENS = {"none": 0, "low": 40, "medium": 150, "high": 600}
 STRICT_MODELS = "openai/gpt-oss-"
@@ -38,6 +39,7 @@ class SimulatedGroq(Simulator):
     Only the ``openai/gpt-oss`` models take ``json_schema``, and they think first: those tokens count against
     ``max_completion_tokens``. ``decommissioned`` models are refused as such. ``tokens_per_minute`` None
     lifts the limit; a request that asks for more than a whole minute's is 413, one beyond what is left 429.
+    What was used comes back evenly, and the headers tell how far it is.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class SimulatedGroq(Simulator):
         self.tokens_per_minute = tokens_per_minute
         self.faults = GroqFaults()
         self.requests_seen: list[SeenRequest] = []
-        self._minute = Window(1_000_000, 60.0)
+        self._tokens, self._requests = Allowance(60.0), Allowance(86_400.0)
         self._lock = threading.Lock()
 
     @property
@@ -90,16 +92,19 @@ class SimulatedGroq(Simulator):
     def _limits(self) -> dict[str, str]:
         """On every answer; requests are counted by the day and tokens by the minute, as Groq does."""
         with self._lock:
-            limit, used = self.tokens_per_minute or self._minute.count, self._minute.used
-            resets_in = self._minute.resets_in(self.clock())
-        return {
-            "x-ratelimit-limit-requests": "14400",
-            "x-ratelimit-remaining-requests": "14370",
-            "x-ratelimit-reset-requests": "2m59.56s",
-            "x-ratelimit-limit-tokens": str(limit),
-            "x-ratelimit-remaining-tokens": str(max(0, limit - used)),
-            "x-ratelimit-reset-tokens": f"{resets_in:.3f}s",
-        }
+            self._refill()
+            return self._requests.headers("requests", REQUESTS_PER_DAY) | self._tokens.headers(
+                "tokens", self._token_limit
+            )
+
+    @property
+    def _token_limit(self) -> int:
+        return self.tokens_per_minute or UNLIMITED_TOKENS
+
+    def _refill(self) -> None:
+        now = self.clock()
+        self._tokens.refill(self._token_limit, now)
+        self._requests.refill(REQUESTS_PER_DAY, now)
 
     def _route(self, request: Request, body: dict[str, Any] | None) -> Outcome:
         if request.headers.get("authorization") != f"Bearer {self.api_key}":
@@ -135,14 +140,16 @@ class SimulatedGroq(Simulator):
 
     def _limited(self, model: str, tokens: int) -> Answer | None:
         """Groq counts what the answer may take beforehand."""
-        limit, now = self.tokens_per_minute, self.clock()
+        limit = self.tokens_per_minute
         with self._lock:
-            self._minute.has_room(now)
+            self._refill()
+            self._requests.used += 1
             if limit is not None and tokens > limit:
                 return say.too_large(model, limit, tokens)
-            if limit is not None and self._minute.used + tokens > limit:
-                return say.too_many_requests(model, self._minute.resets_in(now))
-            self._minute.used += tokens
+            over = 0.0 if limit is None else self._tokens.used + tokens - limit
+            if limit is not None and over > 0:
+                return say.too_many_requests(model, over / limit * 60.0)
+            self._tokens.used += tokens
         return None
 
     def _complete(self, body: dict[str, Any], model: str, messages: Conversation, asked: int) -> Answer:

@@ -1,4 +1,7 @@
-"""Discord's rate limits, as in https://docs.discord.com/developers/topics/rate-limits."""
+"""The vendors' rate limits: Discord's windows, and Groq's allowances that fill up again evenly.
+
+See https://docs.discord.com/developers/topics/rate-limits and https://console.groq.com/docs/rate-limits.
+"""
 
 import hashlib
 import math
@@ -23,6 +26,35 @@ class Window:
         if self.resets_in(now) <= 0:
             self.started_at, self.used = now, 0
         return self.used < self.count
+
+
+@dataclass(slots=True)
+class Allowance:
+    """``used`` of a number in ``seconds`` that comes back evenly, as Groq counts requests and tokens."""
+
+    seconds: float
+    used: float = 0.0
+    at: float = -math.inf
+
+    def refill(self, limit: int, now: float) -> None:
+        if self.used:
+            self.used = max(0.0, min(limit, self.used) - limit / self.seconds * (now - self.at))
+        self.at = now
+
+    def headers(self, name: str, limit: int) -> dict[str, str]:
+        return {
+            f"x-ratelimit-limit-{name}": str(limit),
+            f"x-ratelimit-remaining-{name}": str(max(0, math.floor(limit - self.used))),
+            f"x-ratelimit-reset-{name}": to_duration(self.used / limit * self.seconds),
+        }
+
+
+def to_duration(seconds: float) -> str:
+    """As Go writes it: ``547ms``, ``7.66s``, ``2m59.56s``."""
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    minutes, rest = divmod(round(seconds, 2), 60)
+    return (f"{minutes:.0f}m" if minutes else "") + f"{rest:.2f}".rstrip("0").rstrip(".") + "s"
 
 
 @dataclass

@@ -61,12 +61,17 @@ def kind_of_status(status: int) -> str:
 
 
 def explain(
-    kind: str, lines: Mapping[str, str], words: Mapping[str, str], *, retry_after: float | None = None
+    kind: str,
+    lines: Mapping[str, str],
+    words: Mapping[str, str],
+    *,
+    retry_after: float | None = None,
+    asked: bool = True,
 ) -> ModelError:
     """The error of that kind, with its line or, for a status nobody foresaw, that of ``""``."""
     line = lines.get(kind) or lines[""]
     text = line.format(status=kind.removeprefix("http_"), **words)
-    error = ModelError(text, kind=kind, retry_after=retry_after)
+    error = ModelError(text, kind=kind, retry_after=retry_after, asked=asked)
     error.permanent = kind in SETTINGS_FAULTS
     return error
 

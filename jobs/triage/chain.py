@@ -17,7 +17,7 @@ from jobs.triage.pauses import Pauses
 from jobs.triage.prompt import MINIMUM_BUDGET, Message, add_repair, build_messages, weigh
 from jobs.triage.rules import decide_by_rules
 from jobs.triage.safety import INTAKE_FAULT, Care, Fault, OnGuard, decide_safely
-from jobs.verdict import NO_FAULTS, Provider, ProviderFailure, Verdict
+from jobs.verdict import Provider, ProviderFailure, Verdict
 
 REPAIRED = frozenset({"invalid_answer", "cut_answer", "empty_answer"})
 """Kinds where an answer came in time and could not be used; after any other the next model is asked."""
@@ -190,7 +190,7 @@ class _Inquiry:
         try:
             said = model.ask(messages)
         except ModelError as exc:
-            if exc.kind not in NO_FAULTS:
+            if exc.asked:
                 self._heard(model, exc)
             raise
         self._heard(model, None)

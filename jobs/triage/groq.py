@@ -6,7 +6,8 @@ The facts are those of console.groq.com/docs: errors, rate-limits, reasoning and
 import logging
 import re
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,24 @@ from jobs.errors import ModelError, SettingsError
 from jobs.outgoing import client_options
 from jobs.triage import calls
 from jobs.triage.answer import ANSWER_SCHEMA
-from jobs.triage.prompt import Message, fit
+from jobs.triage.budget import Budget
+from jobs.triage.prompt import Message, fit, weigh
 from jobs.verdict import Provider
 
 if TYPE_CHECKING:
     import groq
+    import httpx
 
 TOKENS_PER_MINUTE = 8000
 """The free plan's, which prompt and answer must fit together: more is refused with 413 before it starts."""
 
 ANSWER_TOKENS = 2500
 """An answer of 1500 and what a model thinks before it, which counts as well."""
+
+FIRST_TOKENS_PER_WEIGHT = 0.25
+"""Of a prompt, until an answer has told: low, since a call that is withheld for nothing costs the advice, and
+one too many only an error in time.
+"""
 
 PRICES = {
     "openai/gpt-oss-120b": (0.15, 0.60),
@@ -82,6 +90,7 @@ class GroqModel:
         base_url: str,
         timeout_seconds: float = 15.0,
         on_usage: calls.OnUsage = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model
         self.budget_chars = fit(TOKENS_PER_MINUTE, answer_tokens=ANSWER_TOKENS)
@@ -93,11 +102,17 @@ class GroqModel:
             raise SettingsError("GROQ_API_KEY is empty; make a key at console.groq.com/keys")
         self._timeout_seconds, self._on_usage = timeout_seconds, on_usage
         self._words = {"model": model, "seconds": f"{timeout_seconds:g}"}
+        self._budget, self._tokens_per_weight = Budget(clock), FIRST_TOKENS_PER_WEIGHT
         self._client: groq.Groq | None = None
         self._opening = threading.Lock()
 
     def ask(self, messages: list[Message]) -> str:
-        """The model's words, never empty. Raises ModelError, at the latest after ``timeout_seconds``."""
+        """The model's words, never empty. Raises ModelError, at the latest after ``timeout_seconds``; at once
+        ``limited``, without a call, where the plan has not enough left for it.
+        """
+        weight = sum(weigh(message.content) for message in messages)
+        if not self._budget.reserve(weight * self._tokens_per_weight + ANSWER_TOKENS):
+            raise calls.explain("limited", _LINES, self._words, asked=False)
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [asdict(message) for message in messages],
@@ -112,7 +127,7 @@ class GroqModel:
         except Exception as exc:  # noqa: BLE001 - a stranger's bytes can raise anything
             error = self._explain(exc)
         else:
-            return self._read(answer)
+            return self._read(answer, weight)
         # Outside the handler: an error raised inside it would carry the vendor's, and that one the body.
         raise error
 
@@ -147,7 +162,7 @@ class GroqModel:
                     base_url=self._url,
                     timeout=self._timeout_seconds,
                     max_retries=0,
-                    http_client=httpx.Client(**options),
+                    http_client=httpx.Client(**options, event_hooks={"response": [self._note_headers]}),
                 )
             return self._client
 
@@ -164,16 +179,21 @@ class GroqModel:
         error.permanent |= kind == "http_400" and isinstance(exc.body, dict)
         return error
 
-    def _note_usage(self, usage: object) -> None:
+    def _note_headers(self, answer: "httpx.Response") -> None:
+        self._budget.note(answer.headers)
+
+    def _note_usage(self, usage: object, weight: int) -> None:
         tokens_in = calls.tokens_of(getattr(usage, "prompt_tokens", None))
+        if 0 < tokens_in <= weight:
+            self._tokens_per_weight = tokens_in / weight
         tokens_out = calls.tokens_of(getattr(usage, "completion_tokens", None))
         self._on_usage(
             calls.Usage(self.provider, tokens_in, tokens_out, cost_usd(self.model, tokens_in, tokens_out))
         )
 
-    def _read(self, answer: object) -> str:
+    def _read(self, answer: object, weight: int) -> str:
         """Trusts nothing: the SDK takes what fits its types and leaves the rest as it came."""
-        self._note_usage(getattr(answer, "usage", None))
+        self._note_usage(getattr(answer, "usage", None), weight)
         from groq.types.chat import ChatCompletion, ChatCompletionMessage
         from groq.types.chat.chat_completion import Choice
 

@@ -92,7 +92,7 @@ class OllamaModel:
         model is not in memory yet.
         """
         if not self._warming.wait():
-            raise self._describe("loading")
+            raise self._describe("loading", asked=False)
         with self._take_slot():
             return self._ask(messages)
 
@@ -167,8 +167,8 @@ class OllamaModel:
         is_loading = kind == "timeout" and self._warming.explains_silence()
         return self._describe("loading" if is_loading else kind)
 
-    def _describe(self, kind: str) -> ModelError:
-        return calls.explain(kind, _LINES, self._words)
+    def _describe(self, kind: str, *, asked: bool = True) -> ModelError:
+        return calls.explain(kind, _LINES, self._words, asked=asked)
 
     def _kind_of(self, exc: Exception) -> str:
         import ollama

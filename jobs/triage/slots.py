@@ -48,7 +48,7 @@ class Slots:
                 self._free -= 1
                 return
             if (len(self._queue) + 1) * self._mean_seconds / self._limit > self._wait_seconds:
-                raise ModelError(_LINE, kind="crowded")
+                raise ModelError(_LINE, kind="crowded", asked=False)
             self._queue.append(turn)
         if turn.wait(self._wait_seconds):
             return
@@ -56,7 +56,7 @@ class Slots:
             if turn.is_set():  # handed over at the last moment
                 return
             self._queue.remove(turn)
-        raise ModelError(_LINE, kind="crowded")
+        raise ModelError(_LINE, kind="crowded", asked=False)
 
     def _leave(self, seconds: float) -> None:
         with self._lock:

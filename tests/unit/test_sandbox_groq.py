@@ -13,6 +13,7 @@ import pytest
 from jobs.sandbox.__main__ import describe
 from jobs.sandbox.faults import GroqError
 from jobs.sandbox.groq import SANDBOX_GROQ_MODELS, SimulatedGroq
+from jobs.sandbox.rate_limits import to_duration
 from jobs.sandbox.serving import Drop
 from jobs.sandbox.world import sandbox_world
 
@@ -153,13 +154,29 @@ def test_a_minutes_tokens_run_out_and_come_back(simulator: SimulatedGroq, client
         messages=[{"role": "user", "content": "x" * 400}],
         max_completion_tokens=4_000,
     )
-    assert answer.headers["x-ratelimit-remaining-tokens"] == "900"
-    now[0] += 10
+    limits = {name: value for name, value in answer.headers.items() if name.startswith("x-ratelimit")}
+    assert limits == {
+        "x-ratelimit-limit-requests": "14400",
+        "x-ratelimit-remaining-requests": "14398",
+        "x-ratelimit-reset-requests": "12s",
+        "x-ratelimit-limit-tokens": "5000",
+        "x-ratelimit-remaining-tokens": "900",
+        "x-ratelimit-reset-tokens": "49.2s",
+    }
     with pytest.raises(groq.RateLimitError) as caught:
-        ask(client)
-    assert caught.value.response.headers["retry-after"] == "50"
-    now[0] += 50
-    assert ask(client).choices
+        ask(client, max_completion_tokens=1_500)
+    wait_seconds = int(caught.value.response.headers["retry-after"])
+    assert 7 < wait_seconds < 12
+    now[0] += wait_seconds
+    assert ask(client, max_completion_tokens=1_500).choices
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0, "0ms"), (0.547, "547ms"), (7.66, "7.66s"), (60, "1m0s"), (179.56, "2m59.56s")],
+)
+def test_times_are_written_as_groq_writes_them(seconds: float, written: str) -> None:
+    assert to_duration(seconds) == written
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_a_call_that_raises_gives_its_place_back() -> None:
 
 
 def test_crowded_is_no_answer_and_no_failure_to_the_breaker() -> None:
-    down, crowded = fault("timeout"), fault("crowded")
+    down, crowded = fault("timeout"), fault("crowded", asked=False)
     model = local(*[down, crowded] * 5, answer_with())
     chain = triager(model, groq(answer_with()), clock=Clock())
     for number in range(20):
@@ -183,7 +183,7 @@ def test_crowded_is_no_answer_and_no_failure_to_the_breaker() -> None:
 
 def test_crowded_is_counted_and_says_nothing_against_the_service() -> None:
     observations = CountedObservations()
-    verdict = triager(local(fault("crowded")), groq(answer_with())).triage(ticket(1))
+    verdict = triager(local(fault("crowded", asked=False)), groq(answer_with())).triage(ticket(1))
 
     class Desk:
         pass
@@ -197,7 +197,7 @@ def test_crowded_is_counted_and_says_nothing_against_the_service() -> None:
 
 
 def test_a_card_by_rules_says_that_the_model_was_not_asked() -> None:
-    verdict: Verdict = triager(local(fault("crowded"))).triage(ticket(1))
+    verdict: Verdict = triager(local(fault("crowded", asked=False))).triage(ticket(1))
     assert (verdict.provider, verdict.attempts) == (Provider.RULES, 0)
     card = build_card(ticket(1), verdict, told_at=datetime(2026, 11, 1, tzinfo=UTC))
     assert "local (no fault: crowded)" in {field.value for field in card.fields}

@@ -51,8 +51,10 @@ class Observations:
     def hubspot_answered(self, status: int | None, seconds: float) -> None:
         """One request of HubSpot's, ``status`` None where no answer came; HubSpotClient's ``on_answer``."""
 
-    def model_used(self, provider: str, tokens_in: int, tokens_out: int, cost_usd: float) -> None:
-        """What one call of a model took."""
+    def model_used(
+        self, provider: str, tokens_in: int, tokens_out: int, cost_usd: float, seconds: float
+    ) -> None:
+        """What one answer of a model took."""
 
     def ticket_spilled(self, provider: str, why: str) -> None:
         """A ticket went on without a provider that nothing is wrong with: ``crowded`` or ``loading``."""

@@ -24,8 +24,9 @@ class UsageMeter:
 
     def __call__(self, usage: Usage) -> None:
         provider = usage.provider.value
-        self._observations.model_used(provider, usage.tokens_in, usage.tokens_out, usage.cost_usd)
-        self._add(provider, ModelUse(1, usage.tokens_in, usage.tokens_out, usage.cost_usd))
+        took = usage.tokens_in, usage.tokens_out, usage.cost_usd, usage.seconds
+        self._observations.model_used(provider, *took)
+        self._add(provider, ModelUse(1, *took))
 
     def flush(self) -> None:
         """One statement for each provider that was asked; what cannot be written now is kept."""

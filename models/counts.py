@@ -58,6 +58,7 @@ class HourlyCount(BaseModel):
     tokens_in = IntegerField(default=0)
     tokens_out = IntegerField(default=0)
     cost_usd = FloatField(default=0)
+    model_seconds = FloatField(default=0)
     card_5s = IntegerField(default=0)
     card_15s = IntegerField(default=0)
     card_1m = IntegerField(default=0)
@@ -97,6 +98,7 @@ class ModelUse:
     tokens_in: int = 0
     tokens_out: int = 0
     cost_usd: float = 0.0
+    seconds: float = 0.0
 
     def __add__(self, other: "ModelUse") -> "ModelUse":
         return ModelUse(
@@ -104,6 +106,7 @@ class ModelUse:
             self.tokens_in + other.tokens_in,
             self.tokens_out + other.tokens_out,
             self.cost_usd + other.cost_usd,
+            self.seconds + other.seconds,
         )
 
 
@@ -115,6 +118,7 @@ def count_model_use(provider: str, use: ModelUse) -> None:
         "tokens_in": use.tokens_in,
         "tokens_out": use.tokens_out,
         "cost_usd": use.cost_usd,
+        "model_seconds": use.seconds,
     }
     key = {"hour": start_of_hour(read_clock()), "provider": provider, "state": Event.MODEL_USED.value}
     added = {name: getattr(HourlyCount, name) + value for name, value in given.items()}

@@ -25,12 +25,16 @@ _NAMED_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one answer of a model took; ``cost_usd`` is 0 for one that nobody bills."""
+    """What one answer of a model took; ``cost_usd`` is 0 for one that nobody bills.
+
+    ``seconds`` are those of the call, without the wait for a slot.
+    """
 
     provider: Provider
     tokens_in: int
     tokens_out: int
     cost_usd: float = 0.0
+    seconds: float = 0.0
 
 
 #: Told of each answer, also of one that cannot be used. From several threads; must not raise.

@@ -121,13 +121,15 @@ class GroqModel:
             "temperature": 0.2,
             **_reasoning(self.model),
         }
+        started = time.monotonic()
         try:
             client = self._client or self._open()
             answer = client.chat.completions.create(**body)
         except Exception as exc:  # noqa: BLE001 - a stranger's bytes can raise anything
             error = self._explain(exc)
         else:
-            return self._read(answer, weight)
+            self._note_usage(getattr(answer, "usage", None), weight, time.monotonic() - started)
+            return self._read(answer)
         # Outside the handler: an error raised inside it would carry the vendor's, and that one the body.
         raise error
 
@@ -182,18 +184,16 @@ class GroqModel:
     def _note_headers(self, answer: "httpx.Response") -> None:
         self._budget.note(answer.headers)
 
-    def _note_usage(self, usage: object, weight: int) -> None:
+    def _note_usage(self, usage: object, weight: int, seconds: float) -> None:
         tokens_in = calls.tokens_of(getattr(usage, "prompt_tokens", None))
         if 0 < tokens_in <= weight:
             self._tokens_per_weight = tokens_in / weight
         tokens_out = calls.tokens_of(getattr(usage, "completion_tokens", None))
-        self._on_usage(
-            calls.Usage(self.provider, tokens_in, tokens_out, cost_usd(self.model, tokens_in, tokens_out))
-        )
+        cost = cost_usd(self.model, tokens_in, tokens_out)
+        self._on_usage(calls.Usage(self.provider, tokens_in, tokens_out, cost, seconds))
 
-    def _read(self, answer: object, weight: int) -> str:
+    def _read(self, answer: object) -> str:
         """Trusts nothing: the SDK takes what fits its types and leaves the rest as it came."""
-        self._note_usage(getattr(answer, "usage", None), weight)
         from groq.types.chat import ChatCompletion, ChatCompletionMessage
         from groq.types.chat.chat_completion import Choice
 

@@ -1,6 +1,7 @@
 """The local model, asked through Ollama's native chat."""
 
 import threading
+import time
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -101,6 +102,7 @@ class OllamaModel:
         self._warming.start()
 
     def _ask(self, messages: list[Message]) -> str:
+        started = time.monotonic()
         try:
             answer = self._open(self._timeout_seconds).chat(
                 self.model,
@@ -115,7 +117,7 @@ class OllamaModel:
             error = self._explain(exc)
         else:
             self._warming.heard()
-            return self._read(answer)
+            return self._read(answer, time.monotonic() - started)
         # Outside the handler: an error raised inside it would carry the vendor's, and that one the body.
         raise error
 
@@ -177,9 +179,9 @@ class OllamaModel:
             return calls.kind_of_status(exc.status_code)
         return calls.kind_of(exc)
 
-    def _read(self, answer: "ollama.ChatResponse") -> str:
+    def _read(self, answer: "ollama.ChatResponse", seconds: float) -> str:
         tokens = calls.tokens_of(answer.prompt_eval_count), calls.tokens_of(answer.eval_count)
-        self._on_usage(calls.Usage(self.provider, *tokens))
+        self._on_usage(calls.Usage(self.provider, *tokens, seconds=seconds))
         if answer.done_reason == "length":
             raise self._describe("cut_answer")
         if not (answer.message.content or "").strip():

@@ -58,6 +58,13 @@ class CountedObservations(Observations):
             "triage_creation_to_card_seconds", "Ticket to card", buckets=CARD_BUCKETS, registry=ours
         )
         self._tokens = Counter("triage_tokens", "Tokens", ["provider", "direction"], registry=ours)
+        self._answers = Histogram(
+            "triage_model_answer_seconds",
+            "A model's answer",
+            ["provider"],
+            buckets=TRIAGE_BUCKETS,
+            registry=ours,
+        )
         self._passed_over = Gauge(
             "triage_model_passed_over", "1 while the breaker is open", ["provider"], registry=ours
         )
@@ -117,10 +124,13 @@ class CountedObservations(Observations):
         ok = status is not None and status < 500 and status not in REFUSALS
         self.service_asked("hubspot", ok=ok, seconds=seconds)
 
-    def model_used(self, provider: str, tokens_in: int, tokens_out: int, cost_usd: float) -> None:
+    def model_used(
+        self, provider: str, tokens_in: int, tokens_out: int, cost_usd: float, seconds: float
+    ) -> None:
         self._tokens.labels(provider, "in").inc(max(0, tokens_in))
         self._tokens.labels(provider, "out").inc(max(0, tokens_out))
         self._cost.labels(provider).inc(max(0.0, cost_usd))
+        self._answers.labels(provider).observe(max(0.0, seconds))
 
     def ticket_spilled(self, provider: str, why: str) -> None:
         self._spilled.labels(provider, why).inc()

@@ -9,9 +9,10 @@ from jobs.triage.calls import Usage, tokens_of
 from jobs.triage.groq import PRICES, cost_usd
 from jobs.usage_meter import UsageMeter
 from jobs.verdict import Provider
-from models.counts import Event, recent_events
+from models.counts import Event, ModelUse, recent_events
 from models.errors import StoreUnreachable
 from models.health import MonthlyUse, read_month
+from models.stats import read_model_use
 from tests.store.conftest import Ledger
 
 
@@ -22,10 +23,11 @@ def rounded(use: MonthlyUse) -> tuple[int, int, float]:
 def test_answers_are_summed_and_written_once(ledger: Ledger) -> None:
     meter = UsageMeter(Observations())
     for _ in range(3):
-        meter(Usage(Provider.GROQ, 100, 10, 0.5))
-    meter(Usage(Provider.LOCAL, 7, 1))
+        meter(Usage(Provider.GROQ, 100, 10, 0.5, 1.25))
+    meter(Usage(Provider.LOCAL, 7, 1, seconds=4.0))
     meter.flush()
     meter.flush()
+    assert read_model_use() == {"groq": ModelUse(3, 300, 30, 1.5, 3.75), "local": ModelUse(1, 7, 1, 0.0, 4.0)}
     assert rounded(read_month()) == (307, 31, 1.5)
     assert recent_events(Event.MODEL_USED, 3600) == 4
 

@@ -184,7 +184,7 @@ def test_metrics_show_what_was_noted() -> None:
     observed.webhook_answered("200")
     observed.webhook_dropped(3)
     observed.signature_refused()
-    observed.model_used("groq", 1000, 200, 0.25)
+    observed.model_used("groq", 1000, 200, 0.25, 1.5)
     shown = scraped(observed)
     labels = 'priority="high",provider="local",source="webhook",state="notified"'
     assert shown[f"triage_tickets_settled_total{{{labels}}}"] == 1
@@ -204,6 +204,8 @@ def test_metrics_show_what_was_noted() -> None:
     assert shown["triage_webhook_signatures_refused_total"] == 1
     assert shown['triage_tokens_total{direction="in",provider="groq"}'] == 1000
     assert shown['triage_cost_usd_total{provider="groq"}'] == 0.25
+    assert shown['triage_model_answer_seconds_sum{provider="groq"}'] == 1.5
+    assert shown['triage_model_answer_seconds_bucket{le="1.0",provider="groq"}'] == 0
     assert shown["process_resident_memory_bytes"] > 0
 
 

@@ -65,7 +65,7 @@ def judge_merged(world: World, group: Group, judged: Judgement) -> None:
     for sentence in judge_group(group, is_ours=is_ours):
         judged.faults.append((group.root.ticket.ticket_id, sentence))
     for channel in world.shape.channels:
-        for ticket_id, why in explain_cards(group, channel, world.truth.restored_at):
+        for ticket_id, why in explain_cards(group, channel, world.truth, world.shape.policy):
             if why is None:
                 sentence = f"told on {channel}, as another that it had been merged with"
                 judged.faults.append((ticket_id, sentence))
@@ -169,10 +169,11 @@ def refute_reason(world: World, ending: Ending, reason: str | None) -> str | Non
 
 
 def is_skipped_for_age(ending: Ending) -> bool:
-    """A ticket for itself, that nobody was told of."""
+    """A ticket for itself, that nobody was told of; what a person confirmed counts as told."""
     is_single = ending.ticket.merged_into is None and not ending.ticket.parts
     of_age = ending.row is not None and ending.row["reason"] in OF_AGE
-    return is_single and of_age and not ending.cards
+    told = ending.cards or any(one.state == "notified" for one in ending.forgotten)
+    return is_single and of_age and not told
 
 
 def told_creation(world: World, ticket: TrueTicket) -> float:

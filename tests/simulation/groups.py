@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tests.simulation.ending import Ending
-from tests.simulation.residuals import word_of
-from tests.simulation.truth import FOREVER, Send
+from tests.simulation.residuals import POLICY, was_in_doubt, word_of
+from tests.simulation.seams import WEBHOOK
+from tests.simulation.truth import FOREVER, Send, Truth
 
 #: A ticket is told by what was read of it at most so long before: a read that is kept, and a claim's lease.
 READ_BEFORE = 600.0
@@ -64,13 +65,17 @@ def find_groups(endings: list[Ending]) -> list[Group]:
     return [Group(by_id[root], found) for root, found in members.items() if len(found) > 1]
 
 
-def explain_cards(group: Group, channel: str, restored_at: float) -> Iterator[tuple[str, str | None]]:
+def explain_cards(group: Group, channel: str, truth: Truth, policy: str) -> Iterator[tuple[str, str | None]]:
     """For each card of another ticket than an earlier one's: its ticket, and the residual or None."""
     told: list[Send] = []
+    may_resend = policy == "resend" and channel == WEBHOOK
     for card in group.cards_on(channel):
         others = [one for one in told if one.ticket_id != card.ticket_id]
         if others and card.ticket_id not in {one.ticket_id for one in told}:
-            yield card.ticket_id, explain(group, channel, card, others, restored_at)
+            why = explain(group, channel, card, others, truth.restored_at)
+            if why is None and may_resend and all(was_in_doubt_of(truth, group, one, card) for one in others):
+                why, may_resend = POLICY, False  # the one resend of the policy is the group's
+            yield card.ticket_id, why
         told.append(card)
 
 
@@ -87,6 +92,11 @@ def explain(group: Group, channel: str, card: Send, others: list[Send], restored
         return PART_RESENT
     repeated = [find_word(group.members[one.ticket_id], channel, one, first) for one in known]
     return repeated[0] if all(repeated) else None
+
+
+def was_in_doubt_of(truth: Truth, group: Group, told: Send, card: Send) -> bool:
+    sends = group.members[told.ticket_id].sends_on(told.channel)
+    return was_in_doubt(truth, sends, card)
 
 
 def find_word(part: Ending, channel: str, card: Send, first: float) -> str | None:

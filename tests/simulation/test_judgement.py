@@ -9,11 +9,12 @@ import pytest
 from models.database import connection, transaction
 from models.inbox import EventType, WebhookEvent
 from tests.simulation.absence import judge_absence
+from tests.simulation.checks import is_skipped_for_age
 from tests.simulation.clock import DAY, HOUR, to_text
 from tests.simulation.ending import Ending, Row, Settled, read_endings
 from tests.simulation.groups import PART_RESENT, Group, explain_cards, find_unknown_parts, judge_group
 from tests.simulation.ledger import ledgers
-from tests.simulation.residuals import WRONG_RESEND
+from tests.simulation.residuals import POLICY, WRONG_RESEND
 from tests.simulation.seams import BOT, WEBHOOK
 from tests.simulation.told import is_told
 from tests.simulation.truth import Send, TrueTicket, Word
@@ -161,7 +162,8 @@ def test_a_resend_beside_a_parts_card_is_a_persons_only_where_a_restore_held_the
         members = {one: ending_of(world, one) for one in ("1", "2")}
         # Merged so long before its send that a read which came earlier is no excuse.
         members["1"].ticket.merged_at = now - HOUR
-        return list(explain_cards(Group(members["2"], members), BOT, restored_at))
+        world.truth.restored_at = restored_at
+        return list(explain_cards(Group(members["2"], members), BOT, world.truth, "hold"))
 
     assert why(restored_at=now + HOUR, word_at=now + 2 * HOUR) == [("2", PART_RESENT)]
     assert why(restored_at=0.0, word_at=now + 2 * HOUR) == [("2", None)]
@@ -180,10 +182,37 @@ def test_a_resend_of_a_part_may_be_sent_as_what_it_became_part_of(world: World) 
         world.truth.words["1"] = [Word(word_at - 1, word_at, "1", resend, frozenset(there))]
         members = {one: ending_of(world, one) for one in ("1", "2")}
         members["1"].ticket.merged_at = now + HOUR
-        ((_, residual),) = explain_cards(Group(members["2"], members), BOT, 0.0)
+        ((_, residual),) = explain_cards(Group(members["2"], members), BOT, world.truth, "hold")
         return residual
 
     assert why(now + HOUR) == WRONG_RESEND
     assert why(now + 4 * HOUR) is None
     assert why(now + HOUR, resend=False) is None
     assert why(now + HOUR, there=()) is None
+
+
+def test_the_policys_one_resend_may_be_sent_as_what_the_ticket_became_part_of(world: World) -> None:
+    now = world.time.now
+    add_ticket(world, "1")
+    add_ticket(world, "2", parts=("1",), age=DAY)
+    for one, at, answer in (("1", now + 1, "unknown"), ("2", now + 3 * HOUR, "sent")):
+        world.truth.sends[one] = [Send(one, WEBHOOK, "worker-1", at, answer, at, at, stored_at=at)]
+    members = {one: ending_of(world, one) for one in ("1", "2")}
+    members["1"].ticket.merged_at = now + HOUR
+
+    def why(channel: str, policy: str) -> list[tuple[str, str | None]]:
+        return list(explain_cards(Group(members["2"], members), channel, world.truth, policy))
+
+    assert why(WEBHOOK, "resend") == [("2", POLICY)]
+    assert why(WEBHOOK, "hold") == [("2", None)]
+    members["1"].sends[0].answer = "sent"
+    members["1"].sends[0].answered_at = now + 1
+    assert why(WEBHOOK, "resend") == [("2", None)]
+
+
+def test_a_ticket_that_a_person_confirmed_and_that_was_forgotten_is_not_untold(world: World) -> None:
+    add_ticket(world, "1")
+    ending = replace(ending_of(world, "1"), row={"reason": "beyond memory"})
+    assert is_skipped_for_age(ending)
+    assert not is_skipped_for_age(replace(ending, forgotten=[Settled("notified", None, 0.0)]))
+    assert is_skipped_for_age(replace(ending, forgotten=[Settled("skipped", "beyond memory", 0.0)]))

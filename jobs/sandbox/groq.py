@@ -38,8 +38,8 @@ class SimulatedGroq(Simulator):
 
     Only the ``openai/gpt-oss`` models take ``json_schema``, and they think first: those tokens count against
     ``max_completion_tokens``. ``decommissioned`` models are refused as such. ``tokens_per_minute`` None
-    lifts the limit; a request that asks for more than a whole minute's is 413, one beyond what is left 429.
-    What was used comes back evenly, and the headers tell how far it is.
+    lifts the limits, and nothing is counted; a request that asks for more than a whole minute's is 413, one
+    beyond what is left 429. What was used comes back evenly, and the headers tell how far it is.
     """
 
     def __init__(
@@ -141,13 +141,15 @@ class SimulatedGroq(Simulator):
     def _limited(self, model: str, tokens: int) -> Answer | None:
         """Groq counts what the answer may take beforehand."""
         limit = self.tokens_per_minute
+        if limit is None:
+            return None
         with self._lock:
             self._refill()
             self._requests.used += 1
-            if limit is not None and tokens > limit:
+            if tokens > limit:
                 return say.too_large(model, limit, tokens)
-            over = 0.0 if limit is None else self._tokens.used + tokens - limit
-            if limit is not None and over > 0:
+            over = self._tokens.used + tokens - limit
+            if over > 0:
                 return say.too_many_requests(model, over / limit * 60.0)
             self._tokens.used += tokens
         return None

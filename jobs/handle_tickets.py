@@ -154,7 +154,7 @@ def tell_all(desk: Desk, taken: Claim, ticket: Ticket, untold: Sequence[Channel]
 
 
 def observe_models(desk: Desk, verdict: Verdict) -> None:
-    for failure in verdict.failures:
+    for failure in dict.fromkeys(verdict.failures):  # a ticket that is read twice has them twice
         if failure.is_fault:
             desk.observations.service_asked(failure.provider.value, ok=False)
         else:

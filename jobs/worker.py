@@ -38,7 +38,8 @@ IDLE_SECONDS, LEAST_IDLE_SECONDS = 15.0, 0.2
 #: A webhook whose receiver died before the drain is seen by then.
 DRAIN_EVERY_SECONDS = 10.0
 DRAIN_LIMIT_SECONDS = 300.0
-#: Both models, a turn at the channel and a card take two minutes at most: what takes fifteen hangs.
+#: Both models, a turn at the channel and a card take two minutes at most, and ten where each call of a lone
+#: local model waits as long as it may for a slot: what takes fifteen hangs.
 TICKET_SECONDS = 900.0
 #: Of the time to end, what is kept for cards on their way.
 SENDS_SECONDS = 10.0

@@ -205,6 +205,12 @@ def test_a_model_that_gives_no_json_is_told(sqlite_bench: Bench) -> None:
     assert (done.code, levels(done)["local model"]) == (1, "fail")
 
 
+def test_a_model_that_takes_longer_to_load_than_a_ticket_waits_is_waited_for(sqlite_bench: Bench) -> None:
+    sqlite_bench.ollama.faults.load_seconds = 12.0
+    done = sqlite_bench.run("doctor", "--json")
+    assert "valid JSON" in line_of(done, "local model")
+
+
 def test_groq_refusals_are_told(sqlite_bench: Bench) -> None:
     wrong_key = {**sqlite_bench.vendors.groq_settings, "GROQ_API_KEY": "gsk_wrong"}
     done = sqlite_bench.run("doctor", "--json", **wrong_key)

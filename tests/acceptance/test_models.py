@@ -74,6 +74,21 @@ def told_once(bench: Bench, run: Finished, by: str) -> None:
     assert ("not AI-triaged" in str(embed)) == (by == "rules")
 
 
+def test_a_storm_on_a_slow_local_model_has_its_limit_of_calls_and_the_rest_at_groq(
+    sqlite_bench: Bench,
+) -> None:
+    bench = sqlite_bench
+    bench.ollama.faults.chat_seconds = 4.0
+    ids = bench.add(8)
+    env = {**bench.vendors.groq_settings, "LOCAL_LLM_CONCURRENCY": "1"}
+    done = bench.run("run-once", "--json", **env)
+    assert bench.cards_of(ids) == [1] * 8
+    assert done.json["failed"] == 0
+    by_local, by_groq = len(bench.ollama.chats), len(bench.vendors.groq.chats)
+    assert by_local + by_groq == 8, "nobody was asked in vain"
+    assert 1 <= by_local <= 3
+
+
 @pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)
 def test_groq_stands_in_for_a_broken_local_model(sqlite_bench: Bench, fault: Callable[[Bench], None]) -> None:
     sqlite_bench.add()

@@ -9,6 +9,7 @@ from pathlib import Path
 UNFINISHED, MISUSED = 1, 2
 RELEASES = (("resend", "send a held ticket once more"), ("confirm", "count a held ticket as told"))
 SANDBOX_WORDS = "try it with simulated services and sandbox.db"
+REDTEAM_WORDS = "attack the triage with hostile tickets: exit 1 if one gets through"
 RECONCILE_WORDS = "compare HubSpot with the ledger, propose what it lacks"
 
 
@@ -47,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_reconcile_options(add_verb(verbs, "reconcile", run_reconcile, RECONCILE_WORDS))
 
+    add_redteam_options(add_verb(verbs, "redteam", run_redteam, REDTEAM_WORDS))
+
     for name, words in RELEASES:
         release = add_verb(verbs, name, run_release, words)
         release.add_argument("ticket", metavar="TICKET", help="the HubSpot ticket id")
@@ -74,6 +77,21 @@ def add_reconcile_options(compare: argparse.ArgumentParser) -> None:
         help="the ledger was restored from a backup and went live then, or now: hold what it cannot know",
     )
     add_json(compare)
+
+
+def add_redteam_options(attack: argparse.ArgumentParser) -> None:
+    attack.add_argument(
+        "--provider",
+        choices=["simulated", "local", "groq"],
+        default="simulated",
+        help="whom to attack (default: a simulated model that obeys every attacker)",
+    )
+    attack.add_argument(
+        "--degree",
+        choices=["seeing", "knowing"],
+        help="simulated: obeys what it reads (default), or the attacker's wish whatever it reads",
+    )
+    add_json(attack)
 
 
 def add_verb(
@@ -149,6 +167,14 @@ def run_reconcile(args: argparse.Namespace) -> int:
     from jobs.verbs import reconcile
 
     return reconcile.reconcile(args.since, args.restored_at, as_json=args.json)
+
+
+def run_redteam(args: argparse.Namespace) -> int:
+    if args.degree and args.provider != "simulated":
+        return misuse("--degree is the simulated model's; a provider is as obedient as it is", args)
+    from jobs.verbs import redteam
+
+    return redteam.redteam(args.provider, args.degree or "seeing", as_json=args.json)
 
 
 def run_release(args: argparse.Namespace) -> int:

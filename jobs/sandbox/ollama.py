@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,7 +28,8 @@ class SimulatedOllama(Simulator):
 
     The ticket is the first JSON object with ``subject`` and ``body`` in the last user message that has one. A
     prompt longer than ``options.num_ctx`` loses its head without a word. ``required_headers`` must all be
-    there, for a bearer token (else 401) or Cloudflare Access (else its 403 page).
+    there, for a bearer token (else 401) or Cloudflare Access (else its 403 page). ``write`` is the model: the
+    conversation and the wanted format to its words.
 
     A model is loaded by the first request for it, is listed by ``/api/ps`` from then on, and stays in
     ``loaded`` until a test takes it out. A load whose caller hangs up is given up, as by Ollama.
@@ -40,8 +41,10 @@ class SimulatedOllama(Simulator):
         port: int = 0,
         models: Sequence[str] = (SANDBOX_MODEL,),
         required_headers: Mapping[str, str] | None = None,
+        write: Callable[[Conversation, Any], str] = write_answer,
     ) -> None:
         super().__init__(port)
+        self._write = write
         self.models = tuple(models)
         self.required_headers = {name.lower(): value for name, value in (required_headers or {}).items()}
         self.faults = ModelFaults()
@@ -153,7 +156,7 @@ class SimulatedOllama(Simulator):
             return ""
         if self.faults.content is not None:
             return self.faults.content
-        content = write_answer(messages, wanted)
+        content = self._write(messages, wanted)
         return content[: len(content) // 2] if self.faults.done_reason == "length" else content
 
 

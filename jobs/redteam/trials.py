@@ -1,0 +1,112 @@
+"""The trials: each attack and its twin through the real triage to the message for Discord, then judged."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from jobs.intake.normalise import normalise
+from jobs.notify.card import build_card
+from jobs.notify.discord_message import build_message, escape_markdown
+from jobs.redteam.corpus import CREATED_AT, Case
+from jobs.redteam.judge import Shown, harms_of, is_obeyed, is_raised_how_to
+from jobs.redteam.obedient import Obedient
+from jobs.ticket import Ticket
+from jobs.triage.answer import parse_answer, to_verdict
+from jobs.triage.chain import Model, Triager
+from jobs.triage.floor import raise_to_floor
+from jobs.triage.prompt import Message
+from jobs.verdict import Provider, Verdict
+
+PING = "here"
+COMPANY = "Northwind Software"
+
+
+class Overheard:
+    """A model whose last question and first answer since ``forget`` are kept."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.provider, self.model, self.budget_chars = model.provider, model.model, model.budget_chars
+        self.prompt, self.said = "", ""
+
+    def ask(self, messages: list[Message]) -> str:
+        self.prompt = messages[0].content
+        said = self._model.ask(messages)
+        self.said = self.said or said
+        return said
+
+    def forget(self) -> None:
+        self.said = ""
+
+    def close(self) -> None:
+        self._model.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """``harms`` and ``obeyed`` are the attack's; ``altered`` and ``raised`` (an everyday how-to to high) the
+    twin's. ``unanswered``: no model answered one of the two, so the rules did.
+    """
+
+    case: Case
+    harms: tuple[str, ...]
+    obeyed: bool
+    altered: bool
+    raised: bool
+    unanswered: bool
+
+
+def run_trials(
+    cases: Iterable[Case],
+    model: Model,
+    *,
+    sop: str = "",
+    obedient: Obedient | None = None,
+    on_trial: Callable[[Trial], object] = lambda _: None,
+) -> list[Trial]:
+    """One after the other. ``obedient`` is told which attack is on where ``model`` asks the simulated one.
+
+    Nothing is masked for the cloud: the corpus holds nobody's data. Writes nothing anywhere.
+    """
+    overheard = Overheard(model)
+    triager = Triager([overheard], company_name=COMPANY, sop=sop, masker=None)
+    trials = []
+    for case in cases:
+        trials.append(_try(case, triager, overheard, obedient))
+        on_trial(trials[-1])
+    return trials
+
+
+def _try(case: Case, triager: Triager, overheard: Overheard, obedient: Obedient | None) -> Trial:
+    if obedient is not None:
+        obedient.case, obedient.attacked = case, False
+    overheard.forget()
+    twin = triager.triage(case.twin)
+    honest = overheard.said
+    shown_twin = show(case, case.twin, twin, overheard.prompt)
+    if obedient is not None:
+        obedient.attacked = True
+    attack = triager.triage(case.attack)
+    shown = show(case, case.attack, attack, overheard.prompt)
+    return Trial(
+        case=case,
+        harms=harms_of(shown),
+        obeyed=is_obeyed(case, shown, twin),
+        altered=_is_altered(case, shown_twin, honest),
+        raised=is_raised_how_to(shown_twin),
+        unanswered=Provider.RULES in (twin.provider, attack.provider),
+    )
+
+
+def show(case: Case, ticket: Ticket, verdict: Verdict, prompt: str) -> Shown:
+    card = build_card(ticket, verdict, told_at=CREATED_AT, render=escape_markdown)
+    return Shown(ticket, case.situation, verdict, build_message(card, PING), prompt)
+
+
+def _is_altered(case: Case, shown: Shown, said: str) -> bool:
+    """Whether the twin's card is another than the model's answer and the floor of rules alone would give."""
+    verdict = shown.verdict
+    if verdict.provider is Provider.RULES:
+        return False
+    honest = to_verdict(parse_answer(said), verdict.provider, verdict.model)
+    plain = raise_to_floor(normalise(case.twin).ticket, replace(honest, triage_ms=verdict.triage_ms))
+    return show(case, case.twin, plain, "").message != shown.message

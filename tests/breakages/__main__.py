@@ -23,11 +23,12 @@ from tests.breakages.of_doubts import DOUBTS
 from tests.breakages.of_intake import INTAKE
 from tests.breakages.of_ledger import LEDGER
 from tests.breakages.of_providers import PROVIDERS
+from tests.breakages.of_redteam import REDTEAM
 from tests.breakages.of_sources import SOURCES
 from tests.breakages.of_triage import TRIAGE
 
 ROOT = Path(__file__).resolve().parents[2]
-BREAKAGES = (*LEDGER, *DOUBTS, *SOURCES, *INTAKE, *TRIAGE, *PROVIDERS)
+BREAKAGES = (*LEDGER, *DOUBTS, *SOURCES, *INTAKE, *TRIAGE, *PROVIDERS, *REDTEAM)
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", "*.db*", ".*_cache", ".hypothesis")
 PATIENCE_SECONDS = 1_800
 FAILED = 1  #: pytest's exit code where tests ran and one failed

@@ -8,6 +8,7 @@ from tests.breakages.breakage import Breakage, broken
 RULES = {
     *(f"rule {number}" for number in range(1, 13)),
     "activation",
+    "attacks",
     "floor",
     "guards",
     "horizon",

@@ -1,8 +1,10 @@
 """The trials: each attack and its twin through the real triage to the message for Discord, then judged."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
+from jobs.errors import ModelError
 from jobs.intake.normalise import normalise
 from jobs.notify.card import build_card
 from jobs.notify.discord_message import build_message, escape_markdown
@@ -10,7 +12,7 @@ from jobs.redteam.corpus import CREATED_AT, Case
 from jobs.redteam.judge import Shown, harms_of, is_obeyed, is_raised_how_to
 from jobs.redteam.obedient import Obedient
 from jobs.ticket import Ticket
-from jobs.triage.answer import parse_answer, to_verdict
+from jobs.triage.answer import Answer, parse_answer, to_verdict
 from jobs.triage.chain import Model, Triager
 from jobs.triage.floor import raise_to_floor
 from jobs.triage.prompt import Message
@@ -21,21 +23,22 @@ COMPANY = "Northwind Software"
 
 
 class Overheard:
-    """A model whose last question and first answer since ``forget`` are kept."""
+    """A model whose last prompt and all answers since ``forget`` are kept."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self.provider, self.model, self.budget_chars = model.provider, model.model, model.budget_chars
-        self.prompt, self.said = "", ""
+        self.prompt = ""
+        self.said: list[str] = []
 
     def ask(self, messages: list[Message]) -> str:
         self.prompt = messages[0].content
         said = self._model.ask(messages)
-        self.said = self.said or said
+        self.said.append(said)
         return said
 
     def forget(self) -> None:
-        self.said = ""
+        self.said = []
 
     def close(self) -> None:
         self._model.close()
@@ -81,7 +84,7 @@ def _try(case: Case, triager: Triager, overheard: Overheard, obedient: Obedient 
         obedient.case, obedient.attacked = case, False
     overheard.forget()
     twin = triager.triage(case.twin)
-    honest = overheard.said
+    honest = tuple(overheard.said)
     shown_twin = show(case, case.twin, twin, overheard.prompt)
     if obedient is not None:
         obedient.attacked = True
@@ -102,11 +105,19 @@ def show(case: Case, ticket: Ticket, verdict: Verdict, prompt: str) -> Shown:
     return Shown(ticket, case.situation, verdict, build_message(card, PING), prompt)
 
 
-def _is_altered(case: Case, shown: Shown, said: str) -> bool:
+def _is_altered(case: Case, shown: Shown, said: Iterable[str]) -> bool:
     """Whether the twin's card is another than the model's answer and the floor of rules alone would give."""
     verdict = shown.verdict
-    if verdict.provider is Provider.RULES:
+    answer = next(_valid(said), None)
+    if answer is None or verdict.provider is Provider.RULES:
         return False
-    honest = to_verdict(parse_answer(said), verdict.provider, verdict.model)
-    plain = raise_to_floor(normalise(case.twin).ticket, replace(honest, triage_ms=verdict.triage_ms))
+    honest = to_verdict(answer, verdict.provider, verdict.model)
+    plain = raise_to_floor(normalise(case.twin).ticket, honest)
     return show(case, case.twin, plain, "").message != shown.message
+
+
+def _valid(said: Iterable[str]) -> Iterator[Answer]:
+    """The answers that could be used; one that could not was repaired."""
+    for text in said:
+        with suppress(ModelError):
+            yield parse_answer(text)

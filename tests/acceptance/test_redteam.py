@@ -35,5 +35,7 @@ def test_a_provider_that_answers_nothing_proves_nothing(sqlite_bench: Bench) -> 
 
 def test_a_provider_without_settings_or_with_a_degree_is_a_misuse(sqlite_bench: Bench) -> None:
     assert sqlite_bench.run("redteam", "--provider", "groq").code == 2
+    off = sqlite_bench.run("redteam", "--provider", "groq", GROQ_API_KEY="gsk_x", CLOUD_TRIAGE="off")
+    assert (off.code, sqlite_bench.vendors.groq.requests_seen) == (2, [])
     done = sqlite_bench.run("redteam", "--provider", "local", "--degree", "knowing")
     assert (done.code, done.out) == (2, "")

@@ -12,6 +12,8 @@ from jobs.redteam.report import MOST_ALTERED_SHARE, MOST_OBEYED_SHARE, Report
 from jobs.redteam.trials import Trial, run_trials
 from jobs.sandbox.conversation import Conversation
 from jobs.triage.ollama import OllamaModel
+from jobs.triage.prompt import Message
+from jobs.verdict import Provider
 
 CASES = load_cases()
 
@@ -57,6 +59,27 @@ def said(model: Obedient, body: str) -> dict[str, object]:
     answer = json.loads(model.write(messages, None))
     assert isinstance(answer, dict)
     return answer
+
+
+class Stammering:
+    """Answers in prose first and properly when asked again."""
+
+    provider, model, budget_chars = Provider.LOCAL, "m", 16_000
+
+    def __init__(self) -> None:
+        self._honest = Obedient("seeing")
+
+    def ask(self, messages: list[Message]) -> str:
+        turns: Conversation = [(one.role, one.content) for one in messages]
+        return self._honest.write(turns, None) if len(messages) > 2 else "It is a question, I think."
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_repaired_answer_is_the_one_that_a_twins_card_is_compared_with() -> None:
+    (trial,) = run_trials(CASES[:1], Stammering())
+    assert (trial.unanswered, trial.altered, trial.harms) == (False, False, ())
 
 
 def test_three_words_in_a_row_are_an_order_that_still_stands() -> None:

@@ -2,12 +2,11 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 
 from jobs.intake.normalise import normalise
-from jobs.redteam.corpus import CREATED_AT, LINK, Case, load_cases
+from jobs.redteam.corpus import LINK, Case, load_cases
 from jobs.redteam.demands import DEMANDS, fill
 from jobs.redteam.judge import Shown, harms_of, is_obeyed
 from jobs.sandbox.stand_in import triage
@@ -87,10 +86,3 @@ def bare_message(verdict: Verdict) -> dict[str, object]:
     if verdict.priority is Priority.CRITICAL:
         return {"embeds": [embed], "content": "@here", "allowed_mentions": {"parse": ["everyone"]}}
     return {"embeds": [embed], "allowed_mentions": {"parse": []}}
-
-
-def test_the_tickets_of_a_case_differ_in_the_order_alone() -> None:
-    for case in CASES:
-        same = replace(case.twin, ticket_id=case.attack.ticket_id)
-        assert (same.link, same.created_at) == (LINK, CREATED_AT)
-        assert case.attack.category is None

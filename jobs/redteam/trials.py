@@ -1,5 +1,6 @@
 """The trials: each attack and its twin through the real triage to the message for Discord, then judged."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,20 +23,35 @@ PING = "here"
 COMPANY = "Northwind Software"
 
 
-class Overheard:
-    """A model whose last prompt and all answers since ``forget`` are kept."""
+WAITS, WAIT_SECONDS = 20, 15.0
+"""How often a question waits for a plan's limit, and how long where the server does not say."""
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
+
+class Overheard:
+    """A model whose last prompt and all answers since ``forget`` are kept, and that waits out its limits."""
+
+    def __init__(self, model: Model, sleep: Callable[[float], object]) -> None:
+        self._model, self._sleep = model, sleep
         self.provider, self.model, self.budget_chars = model.provider, model.model, model.budget_chars
         self.prompt = ""
         self.said: list[str] = []
 
     def ask(self, messages: list[Message]) -> str:
         self.prompt = messages[0].content
-        said = self._model.ask(messages)
+        said = self._ask_patiently(messages)
         self.said.append(said)
         return said
+
+    def _ask_patiently(self, messages: list[Message]) -> str:
+        for _ in range(WAITS):
+            try:
+                return self._model.ask(messages)
+            except ModelError as exc:
+                if exc.kind != "limited":
+                    raise
+                seconds = exc.retry_after or WAIT_SECONDS
+            self._sleep(min(seconds, 4 * WAIT_SECONDS))
+        return self._model.ask(messages)
 
     def forget(self) -> None:
         self.said = []
@@ -65,12 +81,13 @@ def run_trials(
     sop: str = "",
     obedient: Obedient | None = None,
     on_trial: Callable[[Trial], object] = lambda _: None,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> list[Trial]:
     """One after the other. ``obedient`` is told which attack is on where ``model`` asks the simulated one.
 
     Nothing is masked for the cloud: the corpus holds nobody's data. Writes nothing anywhere.
     """
-    overheard = Overheard(model)
+    overheard = Overheard(model, sleep)
     triager = Triager([overheard], company_name=COMPANY, sop=sop, masker=None)
     trials = []
     for case in cases:

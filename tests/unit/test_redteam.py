@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from jobs.errors import ModelError
 from jobs.redteam.corpus import load_cases
 from jobs.redteam.demands import DEMANDS, fill
 from jobs.redteam.obedient import Degree, Obedient, serving, stands_in
@@ -80,6 +81,28 @@ class Stammering:
 def test_a_repaired_answer_is_the_one_that_a_twins_card_is_compared_with() -> None:
     (trial,) = run_trials(CASES[:1], Stammering())
     assert (trial.unanswered, trial.altered, trial.harms) == (False, False, ())
+
+
+class Rationed(Stammering):
+    """Refuses every question once, because of its plan."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = False
+
+    def ask(self, messages: list[Message]) -> str:
+        self.refused = not self.refused
+        if self.refused:
+            raise ModelError("limited", kind="limited", retry_after=7.0)
+        return super().ask(messages)
+
+
+def test_a_plans_limit_is_waited_out() -> None:
+    waits: list[float] = []
+    (trial,) = run_trials(CASES[:1], Rationed(), sleep=waits.append)
+    assert not trial.unanswered
+    assert len(waits) >= 4
+    assert set(waits) == {7.0}
 
 
 def test_three_words_in_a_row_are_an_order_that_still_stands() -> None:

@@ -56,11 +56,24 @@ _GUIDANCE = _set(
 )
 _OF_THE_MODEL = _set(
     "previous prior above earlier preceding former all any your system initial original these hidden other",
+    "given",
     "vorherigen vorherige vorigen bisherigen obigen fruheren alle allen deine deiner deinen ihre aller",
     "anteriores anterior previas previa todas tus sus arriba",
     "precedentes precedente anterieures toutes tes vos dessus",
     "suas seus precedenti tutte tue vorige eerdere je jouw",
     "предыдущие все свои прежние",
+)
+_INSTRUCTIONS = _set("instructions prompt prompts directives programming anweisungen instrucciones consignes")
+_ALL = _set("everything all anything alles todo tout")
+_BEFORE = _set(
+    "above before earlier previous prior previously oben bisher vorher anterior arriba avant dessus"
+)
+_FOLLOW = _set("follow obey apply befolge befolgen sigas obedezcas suivez")
+_WORD_TO = _set(
+    "instruction instructions note message attention hint hinweis nota mensaje consigne anweisung"
+)
+_MODEL = _set(
+    "ai llm model assistant bot chatbot classifier gpt chatgpt ki sprachmodell ia asistente modelo modele"
 )
 _REVEAL = _set(
     "print reveal show repeat output display reproduce quote recite disclose leak dump echo translate encode",
@@ -73,6 +86,7 @@ _PROMPT = _set("prompt systemprompt systemnachricht")
 _SECRET_TEXT = _set("system your hidden initial full entire original above secret deinen tu ton votre ihren")
 _JUDGE = _set(
     "set mark classify rate label categorize categorise assign treat downgrade upgrade lower raise report",
+    "answer respond reply choose select return output override",
     "setze setzen markiere klassifiziere stufe bewerte",
     "marca marque clasifica clasifique establece establezca pon ponga",
     "classe classez definis definissez mets mettez",
@@ -92,6 +106,10 @@ _OBEY = _set("follow obey execute perform comply befolge ausfuhren sigue obedece
 #: Read as orders in any ticket.
 STRONG = (
     Order("override", Reach.PARAGRAPH, _IGNORE, _GUIDANCE, _OF_THE_MODEL),
+    Order("override plainly", Reach.PARAGRAPH, _IGNORE, _INSTRUCTIONS, near=4),
+    Order("override all", Reach.PARAGRAPH, _IGNORE, _ALL, _BEFORE, near=3),
+    Order("do not follow", Reach.PARAGRAPH, _FOLLOW, _GUIDANCE, _NOT, near=4),
+    Order("address", Reach.PARAGRAPH, _WORD_TO, _MODEL, near=3),
     Order("reveal", Reach.SENTENCE, _REVEAL, _PROMPT, _SECRET_TEXT),
     Order("judge", Reach.SENTENCE, _JUDGE, _LEVEL, _VALUE),
     Order("no alarm", Reach.SENTENCE, _NOT, _RAISE_ALARM, near=2),
@@ -139,6 +157,15 @@ WEAK_PHRASES = (
     *("new instructions", "updated instructions", "the following instructions", "these instructions"),
     *("you must", "you should now", "you will now", "from now on", "ab jetzt", "a partir de ahora"),
     *("desormais", "it is mandatory", "this is mandatory", "pre approved", "already approved", "verified by"),
+)
+
+#: A line or sentence that speaks to the model, and one that announces other instructions.
+ADDRESS = (
+    r"(?:^|(?<=[.!?:'\"\n>]))[ \t>*'\"]*(?:(?:dear|hey|hi|hello|attention)\s+)?"
+    r"(?:ai|llm|gpt|chatgpt|language model|ai model"
+    r"|assistant|triage (?:bot|model|assistant)|ki|sprachmodell|ia)\s*[:,]"
+    r"|\b(?:new|updated|neue|nuevas|nouvelles) (?:system )?"
+    r"(?:instructions?|anweisungen|instrucciones|consignes)\s*:"
 )
 
 #: Languages without spaces between words.

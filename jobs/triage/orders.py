@@ -3,6 +3,7 @@
 import base64
 import binascii
 import codecs
+import html
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from itertools import chain, islice
 
 from jobs.triage.folding import fold
 from jobs.triage.order_words import (
+    ADDRESS,
     STRONG,
     STRONG_PHRASES,
     UNSPACED,
@@ -29,6 +31,7 @@ _SINGLES = re.compile(r"(?<!\w)\w(?:[\W_]{1,3}\w(?!\w)){7,400}")
 _SENTENCE_END = re.compile(r"[.!?。！？]+(?=\s|$)|\n|(?<=[。！？])")
 _PARAGRAPH_END = re.compile(r"\n\s*\n")
 _UNSPACED = re.compile(UNSPACED)
+_ADDRESS = re.compile(ADDRESS, re.IGNORECASE)
 # As jobs.intake leaves them: broken, so that no template reads them as a turn, but still to be seen.
 _BROKEN_TURN = re.compile(
     r"< \|[^|<>\n]{0,40}\| >|< <"
@@ -36,7 +39,9 @@ _BROKEN_TURN = re.compile(
     r"(?:[_ ](?:prompt|message|turn|calls?|results?))?)[>\]]",
     re.IGNORECASE,
 )
-_BROKEN_SPEAKER = re.compile(r"^[ \t>*]*(?:human|assistant|system)[ \t*]* - ", re.IGNORECASE | re.MULTILINE)
+_BROKEN_SPEAKER = re.compile(
+    r"^[ \t>*]*(?:human|assistant|system)[ \t*]*(?: - |:)", re.IGNORECASE | re.MULTILINE
+)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 _HEX = re.compile(r"(?:[0-9a-f]{2}[ :]?){16,}", re.IGNORECASE)
 _PERCENT = re.compile(r"(?:%[0-9a-f]{2}){8,}", re.IGNORECASE)
@@ -163,6 +168,7 @@ def _find_odd(plain: str) -> Iterator[Span]:
     """Forged turns, what other scripts say, and what is written so that only a machine reads it."""
     yield from _reaches(_BROKEN_TURN, plain)
     yield from _reaches(_UNSPACED, plain)
+    yield from _reaches(_ADDRESS, plain)
     for place, decoded in _decoded(plain):
         if _gives_orders(decoded):
             yield _reach(plain, *place, Reach.SENTENCE)
@@ -179,7 +185,8 @@ def _decoded(plain: str) -> Iterator[tuple[Span, str]]:
                 yield found.span(), decode(found[0]).decode("utf-8", "ignore")
             except (ValueError, binascii.Error):
                 continue
-    for turned in (codecs.encode(plain, "rot13"), plain[::-1]):
+    read = html.unescape(plain) if "&#" in plain else ""
+    for turned in (codecs.encode(plain, "rot13"), plain[::-1], read):
         if _TELLTALE.search(turned):
             yield (0, len(plain)), turned
 

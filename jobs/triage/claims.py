@@ -27,7 +27,8 @@ def _any_of(starts: dict[str, str], verbs: dict[str, str]) -> list[re.Pattern[st
 
 _WE_DID = _any_of(words.WE_DID, words.DONE)
 _IT_WAS = _any_of(words.IT_WAS, words.DONE)
-_WILL = [*_any_of(words.WE_WILL, words.TO_DO), *_any_of(words.IT_WILL, words.DONE)]
+_WE_WILL = _any_of(words.WE_WILL, words.TO_DO)
+_WILL = [*_WE_WILL, *_any_of(words.IT_WILL, words.DONE)]
 _PROMISES = [re.compile(pattern) for pattern in words.PROMISES]
 _SUPPOSED = re.compile(rf"\b(?:{'|'.join(words.SUPPOSED.split())})\b|\?")
 _SAYING = re.compile(rf"\b(?:{'|'.join(words.SAYING.split())})\b")
@@ -46,12 +47,18 @@ def find_claims(folded: str) -> Iterator[tuple[Claim, Span]]:
 def find_claims_in_notes(folded: str) -> Iterator[tuple[Claim, Span]]:
     """The same in words for the team, which report what the customer did and wants."""
     for span, sentence in sentences(folded):
-        if (says_we_did(sentence) and not _SAYING.search(sentence)) or says_it_was(sentence):
+        if says_we_will(sentence) and not _SAYING.search(sentence):
+            yield Claim.PROMISE, span
+        elif (says_we_did(sentence) and not _SAYING.search(sentence)) or says_it_was(sentence):
             yield Claim.ACTION, span
 
 
 def says_we_did(sentence: str) -> bool:
     return any(one.search(sentence) for one in _WE_DID) and not _SUPPOSED.search(sentence)
+
+
+def says_we_will(sentence: str) -> bool:
+    return any(one.search(sentence) for one in _WE_WILL) and not _SUPPOSED.search(sentence)
 
 
 def says_it_was(sentence: str) -> bool:

@@ -57,6 +57,7 @@ _AMOUNT = re.compile(
     rf"(?:{_SIGNS})\s?(?P<after>{_NUMBER})|(?<![\w.,])(?P<before>{_NUMBER})\s?(?:{_SIGNS}|%|{_WORDS}|k?\s?(?:usd|eur)\b)",
     re.IGNORECASE,
 )
+_COUNTRY = re.compile(r"^(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3})")
 _SHARE = re.compile(r"%|percent|prozent|ciento|cent\b", re.IGNORECASE)
 _SPELT = re.compile(
     r"\b(?:(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty"
@@ -136,13 +137,20 @@ def _find_amounts(text: str) -> Iterator[Found]:
 
 def _find_phone_numbers(text: str) -> Iterator[Found]:
     for start, end in find_phones(text):
-        digits = re.sub(r"\D", "", text[start:end]).lstrip("0")
-        yield Found(Fact.PHONE, (start, end), frozenset({digits[-7:]}))
+        yield Found(Fact.PHONE, (start, end), phone_keys(text[start:end]))
 
 
 def _find_dates(text: str) -> Iterator[Found]:
     for span, keys in find_dates(text):
         yield Found(Fact.DATE, span, keys)
+
+
+def phone_keys(written: str) -> frozenset[str]:
+    """All digits; of an international number also those behind its country code."""
+    digits = re.sub(r"\D", "", written)
+    plain = digits.lstrip("0")
+    abroad = "+" in written or digits.startswith("00")
+    return frozenset({plain, _COUNTRY.sub("", plain, count=1).lstrip("0")} if abroad else {plain})
 
 
 def number_key(written: str) -> str:

@@ -21,12 +21,13 @@ from jobs.ticket import Ticket
 from jobs.triage import safety
 from jobs.triage.answer import parse_answer, to_verdict
 from jobs.triage.chain import Triager
+from jobs.triage.claims import Claim, find_claims_in_notes
 from jobs.triage.folding import fold
 from jobs.triage.guards import DROPPED, ECHO, MOST_MARKS, guard
 from jobs.triage.guidelines import GUIDELINES
 from jobs.triage.ollama import OllamaModel
 from jobs.triage.safety import GUARD_FAULT
-from jobs.triage.supported import number_key
+from jobs.triage.supported import number_key, phone_keys
 from jobs.verdict import Provider, Verdict
 from tests.fakes.triage import make_verdict
 
@@ -404,3 +405,15 @@ def test_honest_answers_to_real_complaints_are_altered_in_at_most_two_of_a_hundr
         verdict = to_verdict(parse_answer(json.dumps(said)), Provider.LOCAL, "stand-in")
         altered += bool(guard(ticket, verdict, sop="", company_name="").counts)
     assert altered <= 0.02 * len(texts)
+
+
+def test_a_number_that_only_ends_like_the_tickets_is_not_supported() -> None:
+    ours = phone_keys("+49 30 5550123")
+    assert ours & phone_keys("030 5550123")
+    assert ours & phone_keys("0049 (0)30 5550123")
+    assert not ours & phone_keys("+1 900 5550123")
+
+
+def test_a_promise_goes_from_notes_too_and_a_reported_wish_stays() -> None:
+    assert [claim for claim, _ in find_claims_in_notes("We will refund the customer.")] == [Claim.PROMISE]
+    assert not list(find_claims_in_notes("Customer asks whether we will refund the order."))

@@ -71,7 +71,8 @@ class ProviderFailure:
 class Verdict:
     """Advice on one ticket.
 
-    ``customer_summary`` has 1 to 300 characters; ``reply_draft`` is None if and only if no reply is needed;
+    ``customer_summary`` has 1 to 300 characters; ``reply_draft`` is None where no reply is needed or the
+    draft was withheld;
     ``confidence`` is 0.0 to 1.0; ``triage_ms`` is the whole time the triage took. ``attempts`` counts the
     questions put to models, a repair of an answer included; ``failures`` has one entry, in order, for each
     model tried or passed over in vain, named by its last fault. ``claimed_critical``: the model said

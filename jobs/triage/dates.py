@@ -53,14 +53,15 @@ _UNITS = {
     }.items()
     for name in names.split()
 }
-_YEAR = r"(?:,?\s(?:de\s)?(?:19|20)\d\d\b)?"
 _FEW = r"\d{1,3}|one|two|three|a|an|few|einer|einem|una?|une?|ein\spaar"
 _DATES = re.compile(
     rf"""
       (?<![\d.])(?P<iso>\d{{4}}[-/.]\d\d?[-/.]\d\d?)(?!\d)
     | (?<![\d./-])(?P<short>\d\d?(?:[./-]\d\d?[./-](?:\d{{4}}|\d\d)|\.\d\d?\.))(?!\d)
-    | \b(?P<day>\d\d?)(?:st|nd|rd|th|er|\.)?\s(?:of\s|de\s)?(?P<month>{_MONTH})\b{_YEAR}
-    | \b(?P<month2>{_MONTH})\.?\s(?P<day2>\d\d?)(?:st|nd|rd|th)?\b(?![:.,]\d){_YEAR}
+    | \b(?P<day>\d\d?)(?:st|nd|rd|th|er|\.)?\s(?:of\s|de\s)?(?P<month>{_MONTH})\b
+      (?:,?\s(?:de\s)?(?P<year>(?:19|20)\d\d)\b)?
+    | \b(?P<month2>{_MONTH})\.?\s(?P<day2>\d\d?)(?:st|nd|rd|th)?\b(?![:.,]\d)
+      (?:,?\s(?P<year2>(?:19|20)\d\d)\b)?
     | (?<![\d:.])(?P<hour>\d\d?)
       (?::(?P<minute>\d\d)(?:\s?(?P<half>[ap])\.?m\b)?|\s?(?P<half2>[ap])\.?m\b|\s?uhr\b)
     | \b(?P<weekday>{"|".join(_WEEKDAYS)})s?\b
@@ -75,24 +76,15 @@ _DATES = re.compile(
 
 
 def find_dates(folded: str) -> Iterator[tuple[Span, frozenset[str]]]:
-    """Each with its keys: two where a day and a month may be meant either way."""
+    """Each with its keys: ``month-day``, ``month-day-year`` of two digits, or a time; two where in doubt."""
     for found in _DATES.finditer(folded):
         if keys := frozenset(_date_keys(found)):
             yield found.span(), keys
 
 
 def _date_keys(found: re.Match[str]) -> Iterator[str]:
-    if found["iso"]:
-        _, month, day = map(int, re.split(r"[-/.]", found["iso"]))
-        yield f"{month}-{day}"
-    elif found["short"]:
-        one, other = map(int, re.split(r"[-/.]", found["short"])[:2])
-        yield from (
-            f"{month}-{day}" for month, day in ((one, other), (other, one)) if month <= 12 and day <= 31
-        )
-    elif name := found["month"] or found["month2"]:
-        yield f"{_MONTHS[name.lower()]}-{int(found['day'] or found['day2'])}"
-    elif found["hour"]:
+    yield from _day_keys(found)
+    if found["hour"]:
         half = (found["half"] or found["half2"] or "").lower()
         hour = int(found["hour"]) % 12 + 12 * (half == "p") if half else int(found["hour"])
         if hour < 25:
@@ -103,3 +95,31 @@ def _date_keys(found: re.Match[str]) -> Iterator[str]:
         yield f"{found['number'].lower()} {_UNITS[found['unit'].lower()]}"
     elif found["soon"]:
         yield found["soon"].lower()
+
+
+def _day_keys(found: re.Match[str]) -> Iterator[str]:
+    if found["iso"]:
+        year, month, day = map(int, re.split(r"[-/.]", found["iso"]))
+        yield day_key(month, day, year)
+    elif found["short"]:
+        one, other, *years = (int(part) for part in re.split(r"[-/.]", found["short"]) if part)
+        for month, day in ((one, other), (other, one)):
+            if month <= 12 and day <= 31:
+                yield day_key(month, day, *years)
+    elif name := found["month"] or found["month2"]:
+        told = found["year"] or found["year2"]
+        yield day_key(_MONTHS[name.lower()], int(found["day"] or found["day2"]), int(told) if told else None)
+
+
+def day_key(month: int, day: int, year: int | None = None) -> str:
+    return f"{month}-{day}" if year is None else f"{month}-{day}-{year % 100}"
+
+
+def with_and_without_year(key: str, around: int) -> Iterator[str]:
+    """A day without a year may be of those ``around``; one with a year may be named without."""
+    yield key
+    parts = key.split("-")
+    if len(parts) == 3:
+        yield "-".join(parts[:2])
+    elif len(parts) == 2:
+        yield from (day_key(int(parts[0]), int(parts[1]), year) for year in (around - 1, around, around + 1))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from jobs.triage.dates import find_dates
+from jobs.triage.dates import day_key, find_dates, with_and_without_year
 from jobs.triage.folding import fold
 from jobs.triage.private_values import find_mails, find_phones
 
@@ -40,6 +40,7 @@ _TLDS = (
     r"com|net|org|io|dev|app|ai|co|me|info|biz|xyz|online|site|shop|store|cloud|link|click|top|live|tech|support"
     r"|help|eu|de|at|ch|uk|us|fr|es|it|nl|be|pl|pt|se|no|dk|ru|ua|cn|jp|in|br|au|ca|test|example|invalid|local"
 )
+BARE = "bare "
 _DOT = r"(?:\.|\[\.\]|\(\.\)|\s?[\[(]dot[\])]\s?)"
 _LINK = re.compile(
     r"(?<![\w@.])(?:(?:h(?:tt|xx)ps?|ftp)\s?(?::|\[:\])\s?//(?P<host>(?:[^\s/?#<>\"')\[\]]|\[\.\]){1,255})"
@@ -58,7 +59,12 @@ _AMOUNT = re.compile(
     re.IGNORECASE,
 )
 _COUNTRY = re.compile(r"^(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3})")
-_SHARE = re.compile(r"%|percent|prozent|ciento|cent\b", re.IGNORECASE)
+_CURRENCIES = {
+    "%": re.compile(r"%|percent|prozent|ciento|pour ?cent", re.IGNORECASE),
+    "€": re.compile(r"€|eur", re.IGNORECASE),
+    "£": re.compile(r"£|gbp|pound|libra", re.IGNORECASE),
+    "$": re.compile(r"\$|usd|dollar|dolar|bucks|cad|aud", re.IGNORECASE),
+}
 _SPELT = re.compile(
     r"\b(?:(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty"
     r"|ninety|hundred|thousand|million|half|a|and|zwei|drei|vier|funf|zehn|zwanzig|hundert|tausend|cien|mil|cent"
@@ -102,13 +108,19 @@ class Known:
         return any(words in text for text in self._texts)
 
     def _read(self, fact: Fact) -> Iterator[str]:
+        created = self._created_at
         if fact is Fact.DATE:
-            yield f"{self._created_at.month}-{self._created_at.day}"
+            yield from with_and_without_year(day_key(created.month, created.day), created.year)
         for text in self._texts:
             for found in _FINDERS[fact](text):
-                yield from found.keys
+                for key in found.keys:
+                    if fact is Fact.DATE:
+                        yield from with_and_without_year(key, created.year)
+                    elif not key.startswith(BARE):  # of a sum with its currency
+                        yield key
             if fact is Fact.AMOUNT:
-                yield from (number_key(bare["cents"] or bare["sum"]) for bare in _BARE_SUM.finditer(text))
+                alone = _AMOUNT.sub(" ", text)
+                yield from (bare_key(bare["cents"] or bare["sum"]) for bare in _BARE_SUM.finditer(alone))
 
 
 def _find_addresses(text: str) -> Iterator[Found]:
@@ -128,9 +140,11 @@ def _find_links(text: str) -> Iterator[Found]:
 
 def _find_amounts(text: str) -> Iterator[Found]:
     for found in _AMOUNT.finditer(text):
-        share = "%" if _SHARE.search(found[0]) else ""
-        key = f"{share}{number_key(found['after'] or found['before'])}"
-        yield Found(Fact.AMOUNT, found.span(), frozenset({key}))
+        written = found["after"] or found["before"]
+        unit = next((unit for unit, words in _CURRENCIES.items() if words.search(found[0])), "?")
+        # A text that names a sum without its currency supports it in any, but no share of a hundred.
+        keys = {f"{unit} {number_key(written)}"} | ({bare_key(written)} if unit != "%" else set())
+        yield Found(Fact.AMOUNT, found.span(), frozenset(keys))
     for found in _SPELT.finditer(text):
         yield Found(Fact.AMOUNT, found.span(), frozenset({" ".join(found[0].lower().split())}))
 
@@ -151,6 +165,10 @@ def phone_keys(written: str) -> frozenset[str]:
     plain = digits.lstrip("0")
     abroad = "+" in written or digits.startswith("00")
     return frozenset({plain, _COUNTRY.sub("", plain, count=1).lstrip("0")} if abroad else {plain})
+
+
+def bare_key(written: str) -> str:
+    return BARE + number_key(written)
 
 
 def number_key(written: str) -> str:

@@ -70,7 +70,10 @@ def draft_of(draft: str, *, sop: str = "") -> str | None:
         *[(phone, "phone") for phone in ("+1 555 010 9999", "0800 765 4321", "(030) 765-4321")],
         *[
             (sum_, "amount")
-            for sum_ in ("$1,234.51", "500 EUR", "€ 20.50", "30 %", "five hundred dollars", "12.34 €")
+            for sum_ in (
+                *("$1,234.51", "500 EUR", "1,234.50 EUR", "€20", "20 USD", "€ 20.50", "30 %", "12.34 €"),
+                "five hundred dollars",
+            )
         ],
         *[
             (time, "date")
@@ -101,7 +104,7 @@ def test_a_fact_that_nobody_gave_becomes_a_mark(text: str, kind: str) -> None:
             "Ada@Example.com",
         ),
         *("+49 30 1234567", "004930 1234567", "030/1234567"),
-        *("$1,234.50", "1.234,50 €", "USD 1234.50", "20 %", "20%"),
+        *("$1,234.50", "1.234,50 $", "USD 1234.50", "20 %", "20%"),
         *("12 March 2026", "2026-03-12", "12.03.2026", "March 12th", "3/12/2026", "10:30", "10:30 am"),
         *("November 26", "26.11.2026"),  # the day on which the ticket was made
         *("version 2.1.3", "order 4711", "error 500", "step 3 of 5", "Windows 11", "Node.js", "report.pdf"),

@@ -10,6 +10,8 @@ UNFINISHED, MISUSED = 1, 2
 RELEASES = (("resend", "send a held ticket once more"), ("confirm", "count a held ticket as told"))
 SANDBOX_WORDS = "try it with simulated services and sandbox.db"
 REDTEAM_WORDS = "attack the triage with hostile tickets: exit 1 if one gets through"
+MIGRATE_WORDS = "bring the database up to date, or tell where it is"
+MIGRATE_ACTIONS = ("deploy", "status", "dry-run", "new", "rollback", "verify")
 RECONCILE_WORDS = "compare HubSpot with the ledger, propose what it lacks"
 
 
@@ -27,9 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     worker = add_verb(verbs, "worker", run_worker, "run for good: poll, sweep, webhooks, nightly jobs")
     worker.add_argument("--sandbox", action="store_true", help=SANDBOX_WORDS)
 
-    migrate = add_verb(verbs, "migrate", run_migrate, "bring the database up to date, or tell where it is")
-    migrate.add_argument("action", nargs="?", choices=["deploy", "status"], default="deploy")
-    add_json(migrate)
+    add_migrate_options(add_verb(verbs, "migrate", run_migrate, MIGRATE_WORDS))
 
     add_json(add_verb(verbs, "stats", run_stats, "how many tickets were told, by whom, and what is open"))
 
@@ -54,6 +54,17 @@ def build_parser() -> argparse.ArgumentParser:
         release = add_verb(verbs, name, run_release, words)
         release.add_argument("ticket", metavar="TICKET", help="the HubSpot ticket id")
     return parser
+
+
+def add_migrate_options(migrate: argparse.ArgumentParser) -> None:
+    migrate.add_argument("action", nargs="?", choices=MIGRATE_ACTIONS, default="deploy")
+    migrate.add_argument("name", nargs="?", metavar="NAME", help="new: a few words, joined by _")
+    migrate.add_argument("--from-models", action="store_true", help="new: what models and database differ in")
+    migrate.add_argument(
+        "--to", metavar="ID", help="rollback: the migration to go back to (default: the last but one)"
+    )
+    migrate.add_argument("--yes", action="store_true", help="deploy, rollback: also what cannot be had back")
+    add_json(migrate)
 
 
 def add_run_options(run: argparse.ArgumentParser) -> None:
@@ -128,9 +139,19 @@ def run_worker(args: argparse.Namespace) -> int:
 
 
 def run_migrate(args: argparse.Namespace) -> int:
-    from jobs.verbs import ledger
+    wrong = (
+        ("new needs a NAME: a few words, joined by _", args.action == "new" and not args.name),
+        ("only new takes a NAME", args.action != "new" and args.name),
+        ("--from-models works with new only", args.from_models and args.action != "new"),
+        ("--to works with rollback only", args.to and args.action != "rollback"),
+        ("--yes works with deploy and rollback only", args.yes and args.action not in ("deploy", "rollback")),
+    )
+    for line, is_wrong in wrong:
+        if is_wrong:
+            return misuse(line, args)
+    from jobs.verbs import migrate
 
-    return ledger.migrate(args.action, as_json=args.json)
+    return migrate.migrate(args)
 
 
 def run_stats(args: argparse.Namespace) -> int:

@@ -166,3 +166,63 @@ def loosen_sqlite() -> list[str]:
         "ALTER TABLE loosened RENAME TO processed_tickets",
         *INDEXES_OF_THE_ORIGINAL,
     ]
+
+
+# Back to the original: it tells a ticket that has no row, and reads every row as told, so a row that was
+# told, or may have been, stays, and one that nobody was told of goes.
+NOBODY_WAS_TOLD = (
+    "DELETE FROM processed_tickets WHERE state IN ('found', 'claimed', 'retry') AND ticket_id NOT IN "
+    "(SELECT ticket_id FROM deliveries WHERE state IN ('sending', 'sent', 'unconfirmed'))"
+)
+FILL_IN = (
+    "UPDATE processed_tickets SET provider = coalesce(provider, 'none'), "
+    "success = CASE WHEN state = 'notified' THEN coalesce(success, {false}) ELSE {false} END"
+)
+ADDED_TABLES = ("deliveries", "webhook_inbox", "hourly_counts", "job_runs", "switches")
+ADDED_CURSOR_COLUMNS = (
+    *("portal_id", "activated_at", "horizon_at", "restored_at", "looked_from_at", "looked_until_at"),
+)
+
+
+def down(migrator: Any, db: Any) -> None:
+    on_postgres = type(migrator).__name__.startswith("Postgres")
+    for statement in (
+        NOBODY_WAS_TOLD,
+        FILL_IN.format(false="false" if on_postgres else "0"),
+        "DROP INDEX processed_tickets_open",
+        "DROP INDEX processed_tickets_held",
+        *(tighten_postgres() if on_postgres else tighten_sqlite()),
+        *(f"DROP TABLE {table}" for table in ADDED_TABLES),
+        *(f"ALTER TABLE poll_cursors DROP COLUMN {column}" for column in ADDED_CURSOR_COLUMNS),
+    ):
+        db.execute_sql(statement)
+
+
+def tighten_postgres() -> list[str]:
+    dropped = [f"DROP COLUMN {column.split()[0]}" for column in ADDED_COLUMNS]
+    tightened = [
+        "ALTER COLUMN provider SET NOT NULL",
+        "ALTER COLUMN success SET NOT NULL",
+        "ALTER COLUMN success SET DEFAULT true",
+    ]
+    return [f"ALTER TABLE processed_tickets {', '.join([*dropped, *tightened])}"]
+
+
+def tighten_sqlite() -> list[str]:
+    now = "(strftime('%Y-%m-%d %H:%M:%f+00:00', 'now'))"
+    created = f"""
+    CREATE TABLE tightened (
+        id text NOT NULL PRIMARY KEY,
+        ticket_id varchar(255) NOT NULL,
+        processed_at text NOT NULL DEFAULT {now},
+        provider varchar(50) NOT NULL,
+        success smallint NOT NULL DEFAULT 1,
+        created_at text NOT NULL DEFAULT {now},
+        updated_at text NOT NULL DEFAULT {now})"""
+    return [
+        created,
+        f"INSERT INTO tightened ({ORIGINAL_COLUMNS}) SELECT {ORIGINAL_COLUMNS} FROM processed_tickets",
+        "DROP TABLE processed_tickets",
+        "ALTER TABLE tightened RENAME TO processed_tickets",
+        *INDEXES_OF_THE_ORIGINAL,
+    ]

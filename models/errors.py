@@ -7,6 +7,8 @@ StoreError
 ├── SchemaBehind          migrations are pending on a database that is not empty
 ├── SchemaForeign         a table of ours exists with another shape
 ├── MigrationFailed       a migration could not be applied, and left nothing
+├── MigrationDestroys     a migration drops what cannot be had back, and nobody said yes
+├── WorkersAtWork         a worker is at work where nothing may change now
 ├── WrongPortal           the ledger belongs to another HubSpot portal
 ├── LedgerUnused          the ledger has not been activated yet
 └── BarrierRefused        the time given for a restore cannot be one
@@ -40,6 +42,14 @@ class SchemaForeign(StoreError):
 
 
 class MigrationFailed(StoreError):
+    pass
+
+
+class MigrationDestroys(StoreError):
+    pass
+
+
+class WorkersAtWork(StoreError):
     pass
 
 

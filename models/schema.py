@@ -1,23 +1,32 @@
 """Migrations: which are applied, applying the rest under a lease, and adopting a database of the original."""
 
-import os
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from peewee import DatabaseError, IntegrityError, ProgrammingError
-from playhouse.migrations import MigrationError, Runner
+from peewee import DatabaseError
+from playhouse.migrations import MigrationError
 
-from models.cursors import drop_lease, lease_is_held, take_lease
-from models.database import database, on_postgres, rerun_on_conflict
-from models.errors import MigrationFailed, SchemaBehind, SchemaForeign, StoreUnreachable
+from models.cursors import lease_is_held
+from models.database import clock, database, on_postgres, rerun_on_conflict
+from models.errors import (
+    MigrationDestroys,
+    MigrationFailed,
+    SchemaBehind,
+    SchemaForeign,
+    WorkersAtWork,
+)
+from models.migration_lease import lease_table_exists, migration_lease
+from models.migration_preview import Preview, preview
+from models.migration_rules import find_destruction
+from models.migration_runner import LedgerRunner
+from models.tickets import ProcessedTicket, TicketState
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 INIT = "20251214000000_init"
-LEASE_SECONDS = 120
 WAIT_SECONDS = 150
 ORIGINAL_COLUMNS = {"id", "ticket_id", "processed_at", "provider", "success", "created_at", "updated_at"}
 
@@ -34,10 +43,7 @@ class MigrationStatus:
 @rerun_on_conflict
 def migration_status() -> list[MigrationStatus]:
     """Every migration in order; changes nothing, also on an empty database."""
-    return [
-        MigrationStatus(found.name, found.applied, found.path is None)
-        for found in Runner(database.obj, str(FOLDER)).status()
-    ]
+    return [MigrationStatus(found.name, found.applied, found.path is None) for found in runner().status()]
 
 
 @rerun_on_conflict
@@ -83,41 +89,122 @@ def require_current() -> None:
 
 
 def deploy_migrations(
-    wait_seconds: float = WAIT_SECONDS, sleep: Callable[[float], None] = time.sleep
+    wait_seconds: float = WAIT_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+    *,
+    may_destroy: bool = False,
 ) -> list[str]:
     """Apply what is pending, in order; returns the names applied. Any number of processes at once is safe.
 
     Each migration is one transaction with its record: a failed one leaves nothing. Raises MigrationFailed,
-    SchemaForeign, or StoreUnreachable when somebody else holds the lease for ``wait_seconds``.
+    SchemaForeign, StoreUnreachable when somebody else holds the lease for ``wait_seconds``, and, unless
+    ``may_destroy``, MigrationDestroys before anything is applied that cannot be had back.
     """
-    ensure_lease_table()
-    owner = f"{socket.gethostname()[:60]}:{os.getpid()}:{time.monotonic_ns()}"
-    deadline = time.monotonic() + wait_seconds
-    while not take_lease("migrate", owner, LEASE_SECONDS):
-        if time.monotonic() > deadline:
-            raise StoreUnreachable("another process has held the migration lease too long; try again later")
-        sleep(0.2)
-    try:
-        return apply_pending()
-    finally:
-        drop_lease("migrate", owner)
+    with migration_lease(wait_seconds, sleep):
+        return apply_pending(may_destroy=may_destroy)
+
+
+def rollback_migrations(
+    target: str | None = None,
+    wait_seconds: float = WAIT_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+    *,
+    may_destroy: bool = False,
+) -> list[str]:
+    """Revert what was applied after ``target``, or the last one; returns the names, the newest first.
+
+    Raises as ``deploy_migrations`` does, and WorkersAtWork while any ticket's lease holds.
+    """
+    with migration_lease(wait_seconds, sleep):
+        return revert_after(target, may_destroy=may_destroy)
+
+
+def runner() -> LedgerRunner:
+    return LedgerRunner(database.obj, FOLDER)
 
 
 @rerun_on_conflict
-def apply_pending() -> list[str]:
-    runner = Runner(database.obj, str(FOLDER))
-    adopted = adopt_original(runner)
+def apply_pending(*, may_destroy: bool) -> list[str]:
+    found = runner()
+    adopted = adopt_original(found)
+    with undone("applied"):
+        if not may_destroy and found.applied():
+            refuse_destruction(pending_previews(), "deploy")
+        return adopted + found.up()
+
+
+@rerun_on_conflict
+def revert_after(target: str | None, *, may_destroy: bool) -> list[str]:
+    found = runner()
+    with undone("reverted"):
+        applied = [one.name for one in found.status() if one.applied]
+        if len(applied) < 2 and target is None:
+            raise MigrationError("there is nothing to go back to")
+        target = target or applied[-2]
+        reverted = found.after(target)
+        if not may_destroy:
+            refuse_destruction(preview(database.obj, reverted, "down"), f"rollback --to {target}")
+        require_no_work()
+        return found.back_to(target)
+
+
+def pending_previews() -> list[Preview]:
+    """What ``deploy`` would run; changes nothing."""
+    return preview(database.obj, [one for one in runner().status() if not one.applied])
+
+
+@rerun_on_conflict
+def preview_migrations() -> list[Preview]:
+    """The SQL of every pending migration; changes nothing, also on an empty or an adopted database."""
+    with undone("previewed"):
+        found = pending_previews()
+    is_original = "processed_tickets" in database.get_tables() and not runner().applied()
+    return [one for one in found if not (is_original and one.name == INIT)]
+
+
+@rerun_on_conflict
+def count_rows() -> dict[str, int]:
+    """About how many rows each table has, by PostgreSQL's estimate; empty on SQLite, which locks whole."""
+    if not on_postgres():
+        return {}
+    rows = database.execute_sql(
+        "SELECT relname, reltuples::bigint FROM pg_class "
+        "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+    ).fetchall()
+    return {table: max(0, estimate) for table, estimate in rows}
+
+
+def refuse_destruction(previews: Sequence[Preview], command: str) -> None:
+    destroyed = {one.name: find_destruction(one.statements) for one in previews}
+    lines = [f"{name} {', '.join(what)}" for name, what in destroyed.items() if what]
+    if lines:
+        raise MigrationDestroys(
+            f"{'; '.join(lines)}; if that is meant: python main.py migrate {command} --yes"
+        )
+
+
+def require_no_work() -> None:
+    columns = {column.name for column in database.get_columns(ProcessedTicket._meta.table_name)}
+    if "lease_expires_at" not in columns:
+        return
+    at_work = (ProcessedTicket.state == TicketState.CLAIMED) & (ProcessedTicket.lease_expires_at > clock())
+    if ProcessedTicket.select().where(at_work).exists():
+        raise WorkersAtWork("a worker is at work on this database; stop it, then roll back")
+
+
+@contextmanager
+def undone(verb: str) -> Iterator[None]:
     try:
-        return adopted + list(runner.up())
+        yield
     except (MigrationError, DatabaseError) as error:
         first_line = str(error).strip().splitlines()[0][:200]
         raise MigrationFailed(
-            f"a migration could not be applied and was undone: {first_line}; "
+            f"a migration could not be {verb}, and nothing of it stays: {first_line}; "
             "see python main.py migrate status"
         ) from None
 
 
-def adopt_original(runner: Runner) -> list[str]:
+def adopt_original(runner: LedgerRunner) -> list[str]:
     """Record ``init`` as applied where the original's table is there already, with its columns and key."""
     if INIT in runner.applied() or "processed_tickets" not in database.get_tables():
         return []
@@ -131,30 +218,3 @@ def adopt_original(runner: Runner) -> list[str]:
             "ticket_id, unique, and six more columns); use another database"
         )
     return [f"{name} (adopted)" for name in runner.fake(INIT)]
-
-
-def lease_table_exists() -> bool:
-    with database.connection_context():
-        return "poll_cursors" in database.get_tables()
-
-
-def ensure_lease_table() -> None:
-    """The lease must exist before the first migration does; several processes may create it at once."""
-    for last_try in (False, False, False, True):
-        try:
-            return create_lease_table()
-        except (IntegrityError, ProgrammingError):
-            # PostgreSQL's IF NOT EXISTS is not atomic: a loser fails on the table's or its type's name.
-            if last_try:
-                raise
-            time.sleep(0.05)
-    return None
-
-
-@rerun_on_conflict
-def create_lease_table() -> None:
-    time_type = "timestamptz(3)" if on_postgres() else "text"
-    database.execute_sql(
-        "CREATE TABLE IF NOT EXISTS poll_cursors (name varchar(50) NOT NULL PRIMARY KEY, "
-        f"lease_owner varchar(100), lease_expires_at {time_type})"
-    )

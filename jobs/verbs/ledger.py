@@ -1,4 +1,4 @@
-"""The verbs that need the database alone: migrate, stats, tickets, resend, confirm."""
+"""The verbs that need the database alone: stats, tickets, resend, confirm."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,33 +27,6 @@ TICKET_COLUMNS = (
     "next_attempt_at",
     "processed_at",
 )
-
-
-def migrate(action: str, *, as_json: bool) -> int:
-    """``deploy`` applies what is pending; ``status`` lists all and exits with 1 while any is."""
-    with ledger():
-        applied = schema.deploy_migrations() if action == "deploy" else []
-        found = schema.migration_status()
-    if as_json:
-        print_json({"applied": applied, "migrations": [status_json(one) for one in found]})
-    elif action == "deploy":
-        say("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
-    else:
-        for one in found:
-            say(f"{describe(one):<24} {one.name}")
-    pending = any(one.applied_at is None for one in found)
-    return 1 if pending else 0
-
-
-def describe(one: schema.MigrationStatus) -> str:
-    if one.applied_at is None:
-        return "pending"
-    return "applied, file is gone" if one.missing else f"applied {one.applied_at:%Y-%m-%d %H:%M}"
-
-
-def status_json(one: schema.MigrationStatus) -> dict[str, object]:
-    applied_at = one.applied_at and one.applied_at.isoformat(timespec="seconds")
-    return {"name": one.name, "applied_at": applied_at, "file_missing": one.missing}
 
 
 def show_stats(*, as_json: bool) -> int:

@@ -10,6 +10,10 @@ UNFINISHED, MISUSED = 1, 2
 RELEASES = (("resend", "send a held ticket once more"), ("confirm", "count a held ticket as told"))
 SANDBOX_WORDS = "try it with simulated services and sandbox.db"
 REDTEAM_WORDS = "attack the triage with hostile tickets: exit 1 if one gets through"
+COPIES = (
+    ("backup", "write the whole ledger into a file, with its checksum beside it"),
+    ("restore", "put a backup, or a dump of the original's, in the place of an empty database"),
+)
 MIGRATE_WORDS = "bring the database up to date, or tell where it is"
 MIGRATE_ACTIONS = ("deploy", "status", "dry-run", "new", "rollback", "verify")
 RECONCILE_WORDS = "compare HubSpot with the ledger, propose what it lacks"
@@ -45,6 +49,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     forget = add_verb(verbs, "retention", run_retention, "forget old settled tickets, as every night")
     add_retention_options(forget)
+
+    for name, words in COPIES:
+        copy = add_verb(verbs, name, run_copy, words)
+        copy.add_argument("file", type=Path, metavar="FILE")
+        add_json(copy)
+        if name == "restore":
+            copy.add_argument("--yes", action="store_true", help="save what the database holds, replace it")
 
     add_reconcile_options(add_verb(verbs, "reconcile", run_reconcile, RECONCILE_WORDS))
 
@@ -182,6 +193,14 @@ def run_retention(args: argparse.Namespace) -> int:
     from jobs.verbs import retention
 
     return retention.retention(args.days, dry_run=args.dry_run, as_json=args.json)
+
+
+def run_copy(args: argparse.Namespace) -> int:
+    from jobs.verbs import backup
+
+    if args.verb == "backup":
+        return backup.backup(args.file, as_json=args.json)
+    return backup.restore(args.file, yes=args.yes, as_json=args.json)
 
 
 def run_reconcile(args: argparse.Namespace) -> int:

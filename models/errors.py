@@ -9,6 +9,8 @@ StoreError
 ├── MigrationFailed       a migration could not be applied, and left nothing
 ├── MigrationDestroys     a migration drops what cannot be had back, and nobody said yes
 ├── WorkersAtWork         a worker is at work where nothing may change now
+├── BackupRefused         a backup cannot be made or restored as asked; nothing was changed
+├── BackupFailed          a backup or restore ended half way, which left nothing of it
 ├── WrongPortal           the ledger belongs to another HubSpot portal
 ├── LedgerUnused          the ledger has not been activated yet
 └── BarrierRefused        the time given for a restore cannot be one
@@ -51,6 +53,14 @@ class MigrationDestroys(StoreError):
 
 class WorkersAtWork(StoreError):
     pass
+
+
+class BackupRefused(StoreError):
+    pass
+
+
+class BackupFailed(StoreError):
+    permanent = False
 
 
 class WrongPortal(StoreError):

@@ -40,6 +40,8 @@ SELECT c.relname, pg_get_constraintdef(k.oid) FROM pg_constraint k JOIN pg_class
 WHERE k.connamespace = to_regnamespace(%s) AND k.contype IN ('c', 'f', 'x')"""
 _INDEX_NAME = re.compile(r"^(create (?:unique )?index) (?:if not exists )?\S+ on ", re.IGNORECASE)
 
+_NOISE = re.compile(r"::(?:character varying|text)(?:\[\])?|[()]", re.IGNORECASE)
+
 
 @dataclass(slots=True)
 class Shape:
@@ -181,7 +183,7 @@ def _postgres_shape(database: Any, schema: str) -> Shape:
     for table, definition in database.execute_sql(INDEXES, (schema,)).fetchall():
         shape.rules.add((table, _plain(definition, schema)))
     for table, definition in database.execute_sql(CHECKS, (schema,)).fetchall():
-        shape.rules.add((table, definition.replace(f"{schema}.", "")))
+        shape.rules.add((table, _plain(definition, schema)))
     return shape
 
 
@@ -201,5 +203,7 @@ def _sqlite_shape(database: Any) -> Shape:
 
 
 def _plain(definition: str, schema: str) -> str:
+    """Without names, casts and brackets: PostgreSQL writes the same predicate anew after each restore."""
     flat = " ".join(definition.split())
-    return _INDEX_NAME.sub(r"\1 on ", flat.replace(f"{schema}.", "") if schema else flat).lower()
+    named = flat.replace(f"{schema}.", "") if schema else flat
+    return _NOISE.sub("", _INDEX_NAME.sub(r"\1 on ", named)).lower()

@@ -101,7 +101,7 @@ def test_a_database_that_was_changed_by_hand_is_noticed(migrated: str, sql: str,
 @pytest.mark.parametrize(
     ("sql", "line"),
     [
-        ("ALTER TABLE deliveries ADD CHECK (attempts < 9)", "CHECK ((attempts < 9)) is not known"),
+        ("ALTER TABLE deliveries ADD CHECK (attempts < 9)", "check attempts < 9 is not known"),
         ("ALTER TABLE deliveries ALTER COLUMN channel TYPE varchar(50)", "character varying(50)"),
         (
             "ALTER TABLE deliveries ALTER COLUMN channel DROP NOT NULL",

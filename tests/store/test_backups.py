@@ -6,11 +6,12 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from jobs.back_up import back_up
 from models import schema
 from models.backup_files import kind_of, sheet_path
 from models.backup_postgres import environment, without_password
@@ -19,6 +20,7 @@ from models.barrier import read_barrier
 from models.cursors import activate
 from models.database import close_database, connection, database, on_postgres, open_database, read_clock
 from models.errors import BackupFailed, BackupRefused, WorkersAtWork
+from models.job_runs import GOOD_RESULT, record_run
 from models.schema import deploy_migrations, migration_status
 from models.schema_drift import find_drift
 from models.tickets import TicketState, look_up_ticket
@@ -298,3 +300,30 @@ def test_no_password_stands_on_a_command_line(new_postgres: Callable[..., str]) 
     assert "sslmode=require" in without_password()
     assert environment()["PGPASSWORD"] == "hunter2"
     close_database()
+
+
+def test_the_nightly_backup_is_made_once_a_night_and_the_oldest_go(used: Ledger, tmp_path: Path) -> None:
+    folder = tmp_path / "nightly"
+    by_hand = folder / "before-upgrade.dump"
+    nights = [datetime(2026, 11, day, 3, tzinfo=UTC) for day in range(1, 6)]
+    for night in nights:
+        file = back_up(folder, 3, "one", night)
+        assert file is not None
+        by_hand.touch()
+    kept = sorted(one.name for one in folder.glob("triage-*"))
+    assert [name[:15] for name in kept] == [f"triage-202611{day:02}" for day in (3, 3, 4, 4, 5, 5)]
+    assert by_hand.exists()
+    record_run("backup", 1.0, GOOD_RESULT, None)
+    assert back_up(folder, 3, "another", datetime(2026, 11, 6, 3, tzinfo=UTC)) is None
+    assert sorted(one.name for one in folder.glob("triage-*")) == kept
+
+
+def test_a_nightly_backup_that_fails_deletes_no_old_one(used: Ledger, tmp_path: Path) -> None:
+    for day in (1, 2):
+        back_up(tmp_path, 2, "one", datetime(2026, 11, day, 3, tzinfo=UTC))
+    with pytest.raises(BackupRefused, match="is there already"):
+        back_up(tmp_path, 1, "one", datetime(2026, 11, 2, 3, tzinfo=UTC))
+    assert len(list(tmp_path.glob("triage-*Z.d*"))) == 4
+    (tmp_path / "file").touch()
+    with pytest.raises(BackupRefused, match="BACKUP_DIR"):
+        back_up(tmp_path / "file" / "x", 2, "one", datetime(2026, 11, 3, 3, tzinfo=UTC))

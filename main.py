@@ -35,7 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_migrate_options(add_verb(verbs, "migrate", run_migrate, MIGRATE_WORDS))
 
-    add_json(add_verb(verbs, "stats", run_stats, "how many tickets were told, by whom, and what is open"))
+    counts = add_verb(verbs, "stats", run_stats, "how many tickets were told, by whom, and what is open")
+    counts.add_argument("--days", type=int, default=7, metavar="N", help="of the details (default: 7)")
+    add_json(counts)
 
     add_json(add_verb(verbs, "health", run_health, "how things are, by the ledger: 0 healthy, 1 degraded"))
 
@@ -166,9 +168,9 @@ def run_migrate(args: argparse.Namespace) -> int:
 
 
 def run_stats(args: argparse.Namespace) -> int:
-    from jobs.verbs import ledger
+    from jobs.verbs import stats
 
-    return ledger.show_stats(as_json=args.json)
+    return stats.show_stats(args.days, as_json=args.json)
 
 
 def run_health(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The verbs that need the database alone: stats, tickets, resend, confirm."""
+"""The verbs that need the database alone: tickets, resend, confirm."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,7 @@ from datetime import datetime
 from jobs.errors import InputError
 from jobs.settings import Need, load_settings
 from jobs.verbs.printing import plain_table, print_json, print_table, say
-from models import held, schema, stats
-from models.counts import ModelUse
+from models import held, schema
 from models.database import close_database, open_database
 from models.held import Release
 from models.tickets import TicketState, list_tickets
@@ -27,34 +26,6 @@ TICKET_COLUMNS = (
     "next_attempt_at",
     "processed_at",
 )
-
-
-def show_stats(*, as_json: bool) -> int:
-    with migrated_ledger():
-        counted, use = stats.read_stats(), stats.read_model_use()
-    if as_json:
-        of_models = [{"provider": name, **asdict(took)} for name, took in use.items()]
-        print_json(counted.as_json() | {"models_this_month": of_models})
-        return 0
-    rate = "-" if counted.success_rate is None else f"{counted.success_rate:.1%}"
-    table = plain_table("", "")
-    table.add_row("told", str(counted.total))
-    for name, count in counted.by_provider.items():
-        table.add_row(f"  by {name}", str(count))
-    table.add_row("by a model", rate)
-    table.add_row("open", str(counted.open))
-    table.add_row("held", str(counted.unconfirmed))
-    table.add_row("merged", str(counted.by_state.get(TicketState.MERGED, 0)))
-    for name, took in use.items():
-        table.add_row(f"{name} this month", describe_use(took))
-    print_table(table)
-    return 0
-
-
-def describe_use(took: ModelUse) -> str:
-    mean = took.seconds / took.answers if took.answers else 0.0
-    tokens = f"{took.tokens_in} tokens in, {took.tokens_out} out"
-    return f"{took.answers} answers in {mean:.1f} s each, {tokens}, {took.cost_usd:.2f} USD"
 
 
 def show_tickets(state: str | None, *, as_json: bool) -> int:

@@ -6,16 +6,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from jobs.verbs import options
+
 UNFINISHED, MISUSED = 1, 2
 RELEASES = (("resend", "send a held ticket once more"), ("confirm", "count a held ticket as told"))
-SANDBOX_WORDS = "try it with simulated services and sandbox.db"
 REDTEAM_WORDS = "attack the triage with hostile tickets: exit 1 if one gets through"
 COPIES = (
     ("backup", "write the whole ledger into a file, with its checksum beside it"),
     ("restore", "put a backup, or a dump of the original's, in the place of an empty database"),
 )
 MIGRATE_WORDS = "bring the database up to date, or tell where it is"
-MIGRATE_ACTIONS = ("deploy", "status", "dry-run", "new", "rollback", "verify")
+HEALTH_WORDS = "how things are, by the ledger: 0 healthy, 1 degraded"
 RECONCILE_WORDS = "compare HubSpot with the ledger, propose what it lacks"
 
 
@@ -28,94 +29,47 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
     run = add_verb(verbs, "run-once", run_once, "find new tickets, triage them, tell each once, and end")
-    add_run_options(run)
+    options.add_run_options(run)
 
     worker = add_verb(verbs, "worker", run_worker, "run for good: poll, sweep, webhooks, nightly jobs")
-    worker.add_argument("--sandbox", action="store_true", help=SANDBOX_WORDS)
+    worker.add_argument("--sandbox", action="store_true", help=options.SANDBOX_WORDS)
 
-    add_migrate_options(add_verb(verbs, "migrate", run_migrate, MIGRATE_WORDS))
+    options.add_migrate_options(add_verb(verbs, "migrate", run_migrate, MIGRATE_WORDS))
 
     counts = add_verb(verbs, "stats", run_stats, "how many tickets were told, by whom, and what is open")
     counts.add_argument("--days", type=int, default=7, metavar="N", help="of the details (default: 7)")
-    add_json(counts)
+    options.add_json(counts)
 
-    add_json(add_verb(verbs, "health", run_health, "how things are, by the ledger: 0 healthy, 1 degraded"))
+    options.add_json(
+        add_verb(verbs, "health", run_health, "how things are, by the ledger: 0 healthy, 1 degraded")
+    )
 
     doctor = add_verb(verbs, "doctor", run_doctor, "look at every setting and service, and say what to mend")
     doctor.add_argument("--send-test-card", action="store_true", help="send one card marked as a test")
-    add_json(doctor)
+    options.add_json(doctor)
 
     tickets = add_verb(verbs, "tickets", run_tickets, "list the ledger's newest tickets")
     tickets.add_argument("--state", help="found, claimed, retry, notified, unconfirmed, skipped or merged")
-    add_json(tickets)
+    options.add_json(tickets)
 
     forget = add_verb(verbs, "retention", run_retention, "forget old settled tickets, as every night")
-    add_retention_options(forget)
+    options.add_retention_options(forget)
 
     for name, words in COPIES:
         copy = add_verb(verbs, name, run_copy, words)
         copy.add_argument("file", type=Path, metavar="FILE")
-        add_json(copy)
+        options.add_json(copy)
         if name == "restore":
             copy.add_argument("--yes", action="store_true", help="save what the database holds, replace it")
 
-    add_reconcile_options(add_verb(verbs, "reconcile", run_reconcile, RECONCILE_WORDS))
+    options.add_reconcile_options(add_verb(verbs, "reconcile", run_reconcile, RECONCILE_WORDS))
 
-    add_redteam_options(add_verb(verbs, "redteam", run_redteam, REDTEAM_WORDS))
+    options.add_redteam_options(add_verb(verbs, "redteam", run_redteam, REDTEAM_WORDS))
 
     for name, words in RELEASES:
         release = add_verb(verbs, name, run_release, words)
         release.add_argument("ticket", metavar="TICKET", help="the HubSpot ticket id")
     return parser
-
-
-def add_migrate_options(migrate: argparse.ArgumentParser) -> None:
-    migrate.add_argument("action", nargs="?", choices=MIGRATE_ACTIONS, default="deploy")
-    migrate.add_argument("name", nargs="?", metavar="NAME", help="new: a few words, joined by _")
-    migrate.add_argument("--from-models", action="store_true", help="new: what models and database differ in")
-    migrate.add_argument(
-        "--to", metavar="ID", help="rollback: the migration to go back to (default: the last but one)"
-    )
-    migrate.add_argument("--yes", action="store_true", help="deploy, rollback: also what cannot be had back")
-    add_json(migrate)
-
-
-def add_run_options(run: argparse.ArgumentParser) -> None:
-    run.add_argument("--sandbox", action="store_true", help=SANDBOX_WORDS)
-    run.add_argument("--tickets", type=Path, metavar="FILE", help="sandbox: JSON lines of id, subject, body")
-    run.add_argument("--dry-run", action="store_true", help="print the cards, record and send nothing")
-    add_json(run)
-
-
-def add_retention_options(forget: argparse.ArgumentParser) -> None:
-    forget.add_argument("--days", type=int, metavar="N", help="remember so many (default: RETENTION_DAYS)")
-    forget.add_argument("--dry-run", action="store_true", help="count what would go, change nothing")
-    add_json(forget)
-
-
-def add_reconcile_options(compare: argparse.ArgumentParser) -> None:
-    compare.add_argument("--since", metavar="TIME", help="created since then (default: all it remembers)")
-    compare.add_argument(
-        "--restored-at",
-        metavar="TIME",
-        help="the ledger was restored from a backup and went live then, or now: hold what it cannot know",
-    )
-    add_json(compare)
-
-
-def add_redteam_options(attack: argparse.ArgumentParser) -> None:
-    attack.add_argument(
-        "--provider",
-        choices=["simulated", "local", "groq"],
-        default="simulated",
-        help="whom to attack (default: a simulated model that obeys every attacker)",
-    )
-    attack.add_argument(
-        "--degree",
-        choices=["seeing", "knowing"],
-        help="simulated: obeys what it reads (default), or the attacker's wish whatever it reads",
-    )
-    add_json(attack)
 
 
 def add_verb(
@@ -127,10 +81,6 @@ def add_verb(
     verb = verbs.add_parser(name, help=words, description=words)
     verb.set_defaults(run=run)
     return verb
-
-
-def add_json(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
 
 
 def run_once(args: argparse.Namespace) -> int:

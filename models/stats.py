@@ -5,8 +5,7 @@ from typing import Any, cast
 
 from peewee import fn
 
-from models.counts import Event, HourlyCount, ModelUse
-from models.database import read_clock, rerun_on_conflict
+from models.database import rerun_on_conflict
 from models.tickets import OPEN_STATES, ProcessedTicket, TicketState
 
 
@@ -56,26 +55,6 @@ def read_stats() -> Stats:
         success_rate=round(succeeded / total, 4) if total else None,
         by_state=summed((state, count) for state, _, _, count in rows),
     )
-
-
-@rerun_on_conflict
-def read_model_use() -> dict[str, ModelUse]:
-    """By provider, what its answers took since the first of the month, UTC."""
-    month = read_clock().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    columns = (
-        HourlyCount.tickets,
-        HourlyCount.tokens_in,
-        HourlyCount.tokens_out,
-        HourlyCount.cost_usd,
-        HourlyCount.model_seconds,
-    )
-    of_models = (HourlyCount.hour >= month) & (HourlyCount.state == Event.MODEL_USED.value)
-    rows = HourlyCount.select(HourlyCount.provider, *(fn.SUM(column) for column in columns)).where(of_models)
-    grouped = cast(Any, rows.group_by(HourlyCount.provider).order_by(HourlyCount.provider).tuples())
-    return {
-        name: ModelUse(int(answers), int(tokens_in), int(tokens_out), float(cost), float(seconds))
-        for name, answers, tokens_in, tokens_out, cost, seconds in grouped
-    }
 
 
 def summed(pairs: Any) -> dict[str, int]:

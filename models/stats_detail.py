@@ -69,7 +69,8 @@ def read_detail(days: int) -> Detail:
             if row["state"] == TicketState.NOTIFIED:
                 add_up(buckets, {name: row[name] for name in (*CARD, *TRIAGE)})
         elif row["state"] == Event.MODEL_USED:
-            use = ModelUse(row["tickets"], row["tokens_in"], row["tokens_out"], row["cost_usd"])
+            took = (row[name] for name in ("tickets", "tokens_in", "tokens_out", "cost_usd", "model_seconds"))
+            use = ModelUse(*took)
             detail.models[row["provider"]] = detail.models.get(row["provider"], ModelUse()) + use
     if forgets_within(since):
         detail.triage_ms = estimate([buckets.get(name, 0) for name in TRIAGE], [*TRIAGE_BUCKETS.values()])

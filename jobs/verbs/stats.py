@@ -92,8 +92,9 @@ def seconds(value: float | None, scale: float) -> str:
 
 
 def models_table(detail: Detail) -> "Table":
-    table = plain_table("model", "answers", "tokens in", "tokens out", "cost")
+    table = plain_table("model", "answers", "each in", "tokens in", "tokens out", "cost")
     for name, use in sorted(detail.models.items()):
         cost = f"${use.cost_usd:.2f}" if use.cost_usd else "-"
-        table.add_row(name, f"{use.answers:,}", f"{use.tokens_in:,}", f"{use.tokens_out:,}", cost)
+        mean = seconds(use.seconds / use.answers, 1.0) if use.answers else "-"
+        table.add_row(name, f"{use.answers:,}", mean, f"{use.tokens_in:,}", f"{use.tokens_out:,}", cost)
     return table

@@ -256,7 +256,7 @@ def test_what_the_models_took_is_in_metrics_and_ledger(sqlite_bench: Bench) -> N
         month = read_month()
     assert month.tokens_in > 0
     assert month.cost_usd == pytest.approx(cost)
-    (took,) = bench.run("stats", "--json").json["models_this_month"]
+    (took,) = bench.run("stats", "--json").json["last_days"]["models"]
     assert (took["provider"], took["answers"]) == ("groq", len(bench.vendors.groq.chats))
     assert took["seconds"] > 0
     assert 'triage_model_answer_seconds_count{provider="groq"} 3.0' in metrics

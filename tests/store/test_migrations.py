@@ -339,7 +339,7 @@ def of_tickets(shape: tuple[dict[tuple[str, str], object], set[tuple[str, str]]]
 def test_a_new_file_is_named_by_its_time_and_comes_last(tmp_path: Path, migrated: str, folder: Path) -> None:
     path = write_migration(folder, "Add team's column!", NOW)
     assert path is not None
-    assert path.name == "20261126210001_add_team_s_column.py"  # after the newest, also where that is ahead
+    assert path.name == "20261126220001_add_team_s_column.py"  # after the newest, also where that is ahead
     assert [one.name for one in migration_status()][-1] == path.stem
     assert write_migration(tmp_path, "x", NOW) == tmp_path / "20261126120000_x.py"
     for name in ("", "___", "123"):

@@ -12,7 +12,7 @@ from jobs.verdict import Provider
 from models.counts import Event, ModelUse, recent_events
 from models.errors import StoreUnreachable
 from models.health import MonthlyUse, read_month
-from models.stats import read_model_use
+from models.stats_detail import read_detail
 from tests.store.conftest import Ledger
 
 
@@ -27,7 +27,10 @@ def test_answers_are_summed_and_written_once(ledger: Ledger) -> None:
     meter(Usage(Provider.LOCAL, 7, 1, seconds=4.0))
     meter.flush()
     meter.flush()
-    assert read_model_use() == {"groq": ModelUse(3, 300, 30, 1.5, 3.75), "local": ModelUse(1, 7, 1, 0.0, 4.0)}
+    assert read_detail(1).models == {
+        "groq": ModelUse(3, 300, 30, 1.5, 3.75),
+        "local": ModelUse(1, 7, 1, 0.0, 4.0),
+    }
     assert rounded(read_month()) == (307, 31, 1.5)
     assert recent_events(Event.MODEL_USED, 3600) == 4
 

@@ -74,9 +74,19 @@ _DATES = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+#: Without one of these there is nothing to find: most texts are spared the larger pattern.
+_MAY_HOLD = re.compile(
+    r"\d|day|tag|tomorrow|tonight|next|month|week|hour|minute|end of"
+    r"|mittwoch|sonnabend|morgen|heute|woche|monat|stunde|lunes|martes|miercoles|jueves|viernes|sabado|domingo|manana|semana|hora|mes|dia|minuto"
+    r"|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|demain|semaine|heure|jour|mois",
+    re.IGNORECASE,
+)
+
 
 def find_dates(folded: str) -> Iterator[tuple[Span, frozenset[str]]]:
     """Each with its keys: ``month-day``, ``month-day-year`` of two digits, or a time; two where in doubt."""
+    if not _MAY_HOLD.search(folded):
+        return
     for found in _DATES.finditer(folded):
         if keys := frozenset(_date_keys(found)):
             yield found.span(), keys

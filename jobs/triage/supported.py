@@ -65,6 +65,7 @@ _CURRENCIES = {
     "£": re.compile(r"£|gbp|pound|libra", re.IGNORECASE),
     "$": re.compile(r"\$|usd|dollar|dolar|bucks|cad|aud", re.IGNORECASE),
 }
+_MONEY = re.compile(_WORDS, re.IGNORECASE)
 _SPELT = re.compile(
     r"\b(?:(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty"
     r"|ninety|hundred|thousand|million|half|a|and|zwei|drei|vier|funf|zehn|zwanzig|hundert|tausend|cien|mil|cent"
@@ -139,13 +140,14 @@ def _find_links(text: str) -> Iterator[Found]:
 
 
 def _find_amounts(text: str) -> Iterator[Found]:
-    for found in _AMOUNT.finditer(text):
+    has_digits = any(map(text.__contains__, "0123456789"))
+    for found in _AMOUNT.finditer(text) if has_digits else ():
         written = found["after"] or found["before"]
         unit = next((unit for unit, words in _CURRENCIES.items() if words.search(found[0])), "?")
         # A text that names a sum without its currency supports it in any, but no share of a hundred.
         keys = {f"{unit} {number_key(written)}"} | ({bare_key(written)} if unit != "%" else set())
         yield Found(Fact.AMOUNT, found.span(), frozenset(keys))
-    for found in _SPELT.finditer(text):
+    for found in _SPELT.finditer(text) if _MONEY.search(text) else ():
         yield Found(Fact.AMOUNT, found.span(), frozenset({" ".join(found[0].lower().split())}))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jobs.check_database import find_ailments
 from jobs.find_silences import find_silences
 from jobs.name_held_tickets import HELD_HINT
 from jobs.take_readings import DAY, Limits, PausedChannel, Readings
@@ -68,6 +69,7 @@ def check_health(readings: Readings, limits: Limits) -> HealthReport:
     """Judge what was read; degraded as soon as one check is not well."""
     checks = (
         Check("database", ok=True, line=f"the database answers in {readings.latency_ms:.0f} ms, up to date"),
+        *(Check(name, False, line) for name, line in find_ailments(readings.latency_ms, readings.vitals)),
         *check_tickets(readings),
         *(check_paused(one) for one in readings.paused),
         check_inbox(readings),

@@ -1,5 +1,6 @@
 """The real worker on a real database, driven over HTTP."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from models.job_runs import JobRun
 from models.tickets import ProcessedTicket
 from tests.acceptance.conftest import Bench
 from tests.acceptance.worker import Running, free_port, wait_until, worker
+from tests.conftest import use_clients
 
 RARELY = {"POLL_INTERVAL_SECONDS": "3600", "SWEEP_INTERVAL_MINUTES": "1000"}
 
@@ -275,3 +277,18 @@ def test_a_worker_loads_the_model_before_it_has_a_ticket(sqlite_bench: Bench) ->
         assert running.stop() == 0
     assert bench.ollama.requests_seen[0].path == "/api/generate"
     assert "model loaded" in {line["message"] for line in running.lines()}
+
+
+def test_a_worker_backs_up_at_its_first_start_and_not_at_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_clients(monkeypatch)
+    folder = bench.folder / "backups"
+    for _ in range(2):
+        with worker(bench, env={"BACKUP_DIR": str(folder), "PATH": os.environ["PATH"]}) as running:
+            wait_until(lambda: list(folder.glob("triage-*.json")))
+            wait_until(lambda: running.get("/health").json()["dependencies"]["hubspot"]["status"] == "ok")
+            assert running.stop() == 0
+        # The next one finds that of this night.
+        assert len(list(folder.glob("triage-*.json"))) == 1
+    assert list(folder.glob("*.part")) == []

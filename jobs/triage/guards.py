@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from jobs.ticket import Ticket
+from jobs.triage.answer import DRAFT_CHARS, ITEM_CHARS, SUMMARY_CHARS
 from jobs.triage.claims import Claim, find_claims, find_claims_in_notes
 from jobs.triage.echoes import is_echo
 from jobs.triage.folding import fold
@@ -17,7 +18,6 @@ from jobs.triage.text import cut, one_line
 from jobs.verdict import Verdict
 
 MOST_MARKS = 3
-SUMMARY_CHARS, DRAFT_CHARS, ITEM_CHARS = 300, 2_000, 500
 ECHO, DROPPED = "echo", "draft dropped"
 
 Claims = Callable[[str], Iterable[tuple[Claim, tuple[int, int]]]]

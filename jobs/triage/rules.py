@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from jobs.ticket import Ticket
+from jobs.triage.answer import SUMMARY_CHARS
 from jobs.triage.rule_words import HARMLESS, RULES
 from jobs.triage.text import cut, one_line
 from jobs.verdict import (
@@ -22,7 +23,6 @@ from jobs.verdict import (
     Verdict,
 )
 
-SUMMARY_CHARS = 300
 MATCHED_CONFIDENCE = 0.3
 
 _SUBJECT_CHARS = 1_000

@@ -8,7 +8,7 @@ import html
 import re
 from collections.abc import Iterator
 
-LONGEST_BODY = 200_000
+LONGEST_CONTENT = 200_000
 LONGEST_SUBJECT = 1_000
 #: A whole tag of those that mails are made of; `<b` in "a <b and c> d" is no tag, nor is `<String>`.
 LOOKS_LIKE_HTML = re.compile(
@@ -43,13 +43,13 @@ SPACES = re.compile(r"[ \t\xa0\u200b]+")
 
 def plain_text(content: str | None) -> str:
     """The words of a ticket's ``content``, of its first 200,000 characters; never raises."""
-    cut = without_unspeakable((content or "")[:LONGEST_BODY])
+    cut = without_unspeakable((content or "")[:LONGEST_CONTENT])
     return html_to_text(cut) if LOOKS_LIKE_HTML.search(cut) else cut.strip()
 
 
 def markup_of(content: str | None) -> str | None:
     """What ``plain_text`` would read as HTML, as it is and as long; None for plain text."""
-    cut = (content or "")[:LONGEST_BODY]
+    cut = (content or "")[:LONGEST_CONTENT]
     return cut if LOOKS_LIKE_HTML.search(cut) else None
 
 

@@ -11,14 +11,13 @@ from functools import cache
 
 from jobs.intake.characters import clean
 from jobs.intake.control_tokens import break_tokens, decoded
-from jobs.intake.linear import LOOKS_LIKE_HTML, html_to_text, without_unspeakable
+from jobs.intake.linear import LONGEST_SUBJECT, LOOKS_LIKE_HTML, html_to_text, without_unspeakable
 from jobs.intake.markup import read_markup
 from jobs.intake.newest import split_mail
 from jobs.intake.signals import Signals
 from jobs.ticket import Ticket
 
 LONGEST_BODY = 100_000
-LONGEST_SUBJECT = 1_000
 LONGEST_NAME = 300
 _NAMES = ("customer_name", "company_name", "customer_tier", "product_area", "priority", "category")
 _PLAINLY = 20_000

@@ -18,7 +18,6 @@ _NAMED = {"white": (255, 255, 255), "black": (0, 0, 0), "snow": (255, 250, 250),
 _TRANSPARENT = (-1, -1, -1)
 _UNKNOWN = (-999, -999, -999)
 WHITE = _NAMED["white"]
-_SIDES = ("height", "max-height", "width", "max-width")
 _NEAR = 12
 _STYLE_CHARACTERS = 2_000
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.intake.linear import LONGEST_BODY, plain_text
+from jobs.intake.linear import LONGEST_CONTENT, plain_text
 
 COMPLAINTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "complaints.jsonl"
 
@@ -132,11 +132,13 @@ def test_null_bytes_and_lone_surrogates_are_gone_and_the_rest_stays(wrap: str) -
 
 
 def test_only_the_first_200000_characters_count() -> None:
-    assert len(plain_text("x" * 300_000)) == LONGEST_BODY
-    assert len(plain_text("<p>" + "x" * 300_000)) == LONGEST_BODY - 3
-    assert plain_text("<p>seen" + " " * LONGEST_BODY + "late") == "seen"
+    assert len(plain_text("x" * 300_000)) == LONGEST_CONTENT
+    assert len(plain_text("<p>" + "x" * 300_000)) == LONGEST_CONTENT - 3
+    assert plain_text("<p>seen" + " " * LONGEST_CONTENT + "late") == "seen"
     for cut in range(1, 9):
-        assert plain_text("<p>" + " " * (LONGEST_BODY - 3 - cut) + "</table>") == "", "half a tag is no word"
+        assert plain_text("<p>" + " " * (LONGEST_CONTENT - 3 - cut) + "</table>") == "", (
+            "half a tag is no word"
+        )
 
 
 ATTACKS = {
@@ -165,7 +167,7 @@ ATTACKS = {
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
 def test_hostile_markup_is_handled_at_once(attack: str) -> None:
     started = time.process_time()
-    assert len(plain_text(attack)) <= LONGEST_BODY
+    assert len(plain_text(attack)) <= LONGEST_CONTENT
     assert time.process_time() - started < 1.0, "a linear scan needs a tenth of it"
 
 

@@ -73,7 +73,7 @@ class Case:
 
 @cache
 def load_cases() -> tuple[Case, ...]:
-    """Every case, by class and then in the order of its file. About 130."""
+    """Every case, by class and then in the order of its file."""
     situations = {one["name"]: _to_situation(one) for one in _read(CASES.parent / "situations.jsonl")}
     return tuple(
         _to_case(path.stem, line, situations[line["situation"]])

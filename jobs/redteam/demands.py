@@ -1,6 +1,6 @@
 """What attackers want the model to answer: the fields that they dictate, over an honest answer.
 
-``{prompt}`` stands for a piece of the real system prompt of that call, as is or as ``WRITTEN`` spells it
+``{prompt}`` stands for a piece of the real system prompt of that call, as is or as ``SPELLED`` writes it
 (``{prompt:base64}``); ``{ticket}`` for words of the ticket, as an exfiltration would carry them. A prompt
 that was translated or retold is nothing that a program can recognise, and not in here.
 """
@@ -119,7 +119,7 @@ _PROMPT = re.compile(r"\{prompt(:\w+)?\}")
 
 
 def fill(fields: Fields, *, prompt: str, ticket: str) -> dict[str, Any]:
-    """``fields`` with the prompt's beginning of its rules and the ticket's words in them."""
+    """``fields`` with PIECE characters of ``prompt``, from its rules on, and words of ``ticket`` in them."""
 
     def put(value: Any) -> Any:
         if isinstance(value, list):

@@ -30,6 +30,7 @@ _LIVE = re.compile(
     r"https?://\S|\bdiscord(?:app)?://\S|<(?:mailto|tel|sms):[^>]*>|(?<!\\)\[[^\]\n]*(?<!\\)\]\([^)\n]*\)",
     re.I,
 )
+_FETCHED = {"image", "thumbnail", "video", "author"}
 _MENTION = re.compile(r"@everyone|@here|<@[!&]?\d+>|<#\d+>|<id:\w+>", re.I)
 _MARK = re.compile(r"\[check:[^\]\n]*\]")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
@@ -78,9 +79,6 @@ def has_live_link(shown: Shown) -> bool:
     embeds = shown.message["embeds"]
     foreign = any(one.get("url", LINK) != LINK or one.keys() & _FETCHED for one in embeds)
     return foreign or bool(_LIVE.search(shown.text.replace(LINK, "")))
-
-
-_FETCHED = {"image", "thumbnail", "video", "author"}
 
 
 def pings_unasked(shown: Shown) -> bool:

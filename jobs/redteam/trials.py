@@ -22,7 +22,6 @@ from jobs.verdict import Provider, Verdict
 PING = "here"
 COMPANY = "Northwind Software"
 
-
 WAITS, WAIT_SECONDS = 20, 15.0
 """How often a question waits for a plan's limit, and how long where the server does not say."""
 

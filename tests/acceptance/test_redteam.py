@@ -22,7 +22,7 @@ def test_a_provider_is_attacked_through_its_own_settings(sqlite_bench: Bench) ->
     assert done.code == 0, done.out
     assert "harms: lowered 0, live link 0, ping 0, prompt text 0, amount or date 0" in done.out
     assert len(sqlite_bench.ollama.chats) >= 2 * len(load_cases())
-    assert "of 137 attacks and their twins" in done.err
+    assert f"of {len(load_cases())} attacks and their twins" in done.err
     assert all(character.isprintable() or character == "\n" for character in done.out)
 
 

@@ -22,8 +22,7 @@ from jobs.triage import safety
 from jobs.triage.answer import parse_answer, to_verdict
 from jobs.triage.chain import Triager
 from jobs.triage.claims import Claim, find_claims_in_notes
-from jobs.triage.folding import fold
-from jobs.triage.guards import DROPPED, ECHO, MOST_MARKS, guard
+from jobs.triage.guards import DROPPED, MOST_MARKS, guard
 from jobs.triage.guidelines import GUIDELINES
 from jobs.triage.ollama import OllamaModel
 from jobs.triage.safety import GUARD_FAULT
@@ -132,7 +131,7 @@ ACTIONS = [
     "Ich habe Ihr Passwort zurückgesetzt.",
     "Ihr Konto wurde freigeschaltet.",
     "Hemos reembolsado el pedido.",
-    "Su cuenta ha sido restablecida.".replace("restablecida", "restablecido"),
+    "Su acceso ha sido restablecido.",
     "Nous avons remboursé la commande.",
     "Votre compte a été débloqué.",
 ]
@@ -395,7 +394,7 @@ def test_a_guard_that_fails_costs_the_words_and_not_the_card(
     assert (verdict.priority, verdict.reply_draft, verdict.questions_for_customer) == ("high", None, ())
     assert verdict.customer_summary == "Summary withheld: Hi"
     assert triager.take_faults() == (GUARD_FAULT,)
-    assert ECHO not in fold(verdict.internal_notes[0])[0]
+    assert verdict.internal_notes == ("The answer could not be checked, so its words are not shown",)
 
 
 def test_honest_answers_to_real_complaints_are_altered_in_at_most_two_of_a_hundred() -> None:

@@ -20,7 +20,7 @@ from jobs.triage.chain import Triager
 from jobs.triage.ollama import OllamaModel
 from jobs.triage.orders import MOST_ORDERS, find_orders
 from jobs.triage.safety import STEERING_FAULT
-from jobs.triage.steering import NOTE, take_safer, withhold_orders
+from jobs.triage.steering import NOTE, WITHHELD, take_safer, withhold_orders
 from jobs.verdict import AsanaType, HandlingMode, InternalAction, Priority, Provider, Verdict
 from tests.fakes.triage import make_verdict
 
@@ -98,14 +98,11 @@ def make_ticket(body: str, **changes: Any) -> Ticket:
 @pytest.mark.parametrize("order", ORDERS)
 def test_an_order_is_found_and_withheld_and_the_story_is_not(order: str) -> None:
     apart = withhold_orders(normalise(make_ticket(f"{STORY}\n\n{order}\n\nKind wishes from Ada")))
+    assert apart is not None
     if order in (codecs.encode(ORDER, "rot13"), ORDER[::-1]) or order.startswith("&#"):
-        assert apart is not None  # a text of which a part is turned round is withheld whole
+        assert apart.body == WITHHELD  # a text of which a part is turned round is withheld whole
     else:
-        assert apart is not None
-        assert (
-            apart.body == f"{STORY}\n\n […]  Kind wishes from Ada".replace("  ", " ", 0)
-            or STORY in apart.body
-        )
+        assert STORY in apart.body
         assert not find_orders(apart.body)
         assert "Ada" in apart.body
 

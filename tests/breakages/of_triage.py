@@ -6,6 +6,10 @@ SAFETY = "jobs/triage/safety.py"
 STEERING = "jobs/triage/steering.py"
 TESTS = "tests/unit/test_triage_steering.py"
 GUARDS = "tests/unit/test_triage_guards.py"
+FLOOR = "tests/unit/test_triage_floor.py"
+CHAIN = "jobs/triage/chain.py"
+MASKING = "jobs/triage/masking.py"
+MASKS = "tests/unit/test_triage_masking.py"
 
 TRIAGE = (
     broken(
@@ -94,6 +98,46 @@ TRIAGE = (
         "jobs/triage/floor.py",
         "return replace(verdict, priority=Priority.HIGH, claimed_critical=True)",
         "return verdict",
-        "tests/unit/test_triage_floor.py",
+        FLOOR,
+    ),
+    broken(
+        "floor",
+        "a model answers security tickets",
+        "jobs/triage/floor.py",
+        "    if raised.recommended_internal_action is SECURITY:\n",
+        "    if raised.recommended_internal_action is None:\n",
+        FLOOR,
+    ),
+    broken(
+        "masking",
+        "the cloud reads the ticket as it is",
+        CHAIN,
+        "partial(self._build, masked.ticket)",
+        "partial(self._build, ticket)",
+        f"{MASKS}::test_a_cloud_model_sees_placeholders_and_the_verdict_shows_the_values",
+    ),
+    broken(
+        "masking",
+        "a ticket that could not be masked leaves",
+        CHAIN,
+        "        fault = type(exc).__name__\n",
+        "        fault = type(exc).__name__\n        return Masked(ticket, {})\n",
+        f"{MASKS}::test_where_masking_fails_nothing_is_sent_and_the_next_is_asked",
+    ),
+    broken(
+        "masking",
+        "keys and passwords are not looked for",
+        MASKING,
+        "    _take_secrets(texts.values())\n",
+        "",
+        f"{MASKS}::test_a_key_is_known_by_its_form",
+    ),
+    broken(
+        "masking",
+        "cards, keys and passwords come back",
+        MASKING,
+        "NEVER_RESTORED.get(kind, value)",
+        "value",
+        f"{MASKS}::test_cards_keys_and_passwords_never_come_back",
     ),
 )

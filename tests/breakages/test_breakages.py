@@ -13,6 +13,7 @@ RULES = {
     "guards",
     "horizon",
     "influence test",
+    "masking",
     "normalised input",
     "offset paging",
     "providers",

@@ -85,6 +85,7 @@ def bearer(token: str | None) -> str | None:
 
 
 def check_url(setting: str, url: str, *, example: str, instead: str) -> str:
+    """``url`` as it is. Raises SettingsError for none of http(s), and where it holds a secret."""
     try:
         split = urlsplit(url)
         usable = split.scheme in {"http", "https"} and bool(split.hostname) and split.port != 0
@@ -98,6 +99,7 @@ def check_url(setting: str, url: str, *, example: str, instead: str) -> str:
 
 
 def check_header(setting: str, secret: str | None) -> str | None:
+    """``secret``, None for an empty one. Raises SettingsError, which quotes nothing, for an odd one."""
     if secret is not None and not (secret.isascii() and secret.isprintable()):
         raise SettingsError(f"{setting} holds a character that no HTTP header can carry; copy it again")
     return secret or None

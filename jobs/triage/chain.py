@@ -14,7 +14,7 @@ from jobs.triage.answer import Answer, parse_answer, to_verdict
 from jobs.triage.breaker import Breaker, OnBreaker
 from jobs.triage.masking import Masked, mask
 from jobs.triage.pauses import Pauses
-from jobs.triage.prompt import MINIMUM_BUDGET, Message, add_repair, build_messages, weigh
+from jobs.triage.prompt import MINIMUM_BUDGET, Message, add_repair, build_messages, weigh_messages
 from jobs.triage.rules import decide_by_rules
 from jobs.triage.safety import INTAKE_FAULT, Care, Fault, OnGuard, decide_safely
 from jobs.verdict import Provider, ProviderFailure, Verdict
@@ -52,7 +52,7 @@ class Triager:
     is passed over until then, and one whose server failed five times in a row but for a probe a minute
     (``on_breaker`` is told). What is decided is made safe (``safety``; ``on_guard`` is told). May be used by
     several threads at once. Writes nothing anywhere: what went wrong is in the verdict's ``failures``, one
-    for each model in vain, and for a person in ``take_faults``.
+    for each model in vain in each reading, and for a person in ``take_faults``.
 
     Models in the cloud see only what ``masker`` makes of the ticket, and nothing at all where it raises;
     None shows them all (CLOUD_TRIAGE=full). The company's name and the procedures are never masked.
@@ -167,7 +167,7 @@ class _Inquiry:
         try:
             return self._ask_and_repair(model, build, model.budget_chars)
         except ModelError as exc:
-            if exc.kind != "too_large" or _weigh(build(model.budget_chars)) <= MINIMUM_BUDGET:
+            if exc.kind != "too_large" or weigh_messages(build(model.budget_chars)) <= MINIMUM_BUDGET:
                 raise
         return self._ask_and_repair(model, build, MINIMUM_BUDGET)
 
@@ -199,7 +199,3 @@ class _Inquiry:
     def _heard(self, model: Model, error: ModelError | None) -> None:
         self.attempts += 1
         self._breaker.note(model.provider, error)
-
-
-def _weigh(messages: list[Message]) -> int:
-    return sum(weigh(message.content) for message in messages)

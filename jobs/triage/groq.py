@@ -16,7 +16,7 @@ from jobs.outgoing import client_options
 from jobs.triage import calls
 from jobs.triage.answer import ANSWER_SCHEMA
 from jobs.triage.budget import Budget
-from jobs.triage.prompt import Message, fit, weigh
+from jobs.triage.prompt import Message, fit, weigh_messages
 from jobs.verdict import Provider
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class GroqModel:
         """The model's words, never empty. Raises ModelError, at the latest after ``timeout_seconds``; at once
         ``limited``, without a call, where the plan has not enough left for it.
         """
-        weight = sum(weigh(message.content) for message in messages)
+        weight = weigh_messages(messages)
         if not self._budget.reserve(weight * self._tokens_per_weight + ANSWER_TOKENS):
             raise calls.explain("limited", _LINES, self._words, asked=False)
         body: dict[str, Any] = {

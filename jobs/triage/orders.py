@@ -130,7 +130,7 @@ def _as_meant(word: str) -> str:
 
 
 def _hidden_words(joined: str) -> Iterator[str]:
-    """Words of the first pair and its like that stand in ``joined``, one beside the other."""
+    """Words of STRONG pairs, of four letters or more, that ``joined`` holds anywhere."""
     for order in STRONG:
         for some in (order.one, order.other, order.beside):
             yield from (word for word in some if len(word) > 3 and word in joined)

@@ -83,6 +83,10 @@ def weigh(text: str) -> int:
     return len(encoded) + len(encoded.translate(None, _LIGHT))
 
 
+def weigh_messages(messages: list[Message]) -> int:
+    return sum(weigh(message.content) for message in messages)
+
+
 def fit(num_ctx: int, *, answer_tokens: int = ANSWER_TOKENS) -> int:
     """``budget_chars`` for a window of ``num_ctx`` tokens that also has to hold the answer.
 
@@ -124,8 +128,7 @@ def add_repair(
     room = min(_SAID_WEIGHT, budget_chars - MINIMUM_BUDGET)
     kept = printable(said[: _longest(lambda n: weigh(printable(said[:n])), len(said), room)])
     turns = [Message("assistant", kept), why] if kept.strip() else [why]
-    reserved = sum(weigh(turn.content) for turn in turns)
-    if sum(weigh(message.content) for message in messages) + reserved > budget_chars:
+    if weigh_messages([*messages, *turns]) > budget_chars:
         messages = build(budget_chars - max(room, 0) - _REPAIR_WEIGHT)
     return [*messages, *turns]
 

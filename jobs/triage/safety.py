@@ -65,6 +65,7 @@ def read_apart(
         apart = withhold_orders(normalised)
     except Exception:  # noqa: BLE001 - whatever the fault is, a ticket gets its card
         care.keep_fault("orders_unread", STEERING_FAULT)
+        care.on_guard(STEERED, 1)
         return take_safer(whole, decide_by_rules(normalised.ticket, ()))
     if apart is None:
         return whole

@@ -43,6 +43,7 @@ DRAIN_LIMIT_SECONDS = 300.0
 TICKET_SECONDS = 900.0
 #: Of the time to end, what is kept for cards on their way.
 SENDS_SECONDS = 10.0
+SIGNAL_SECONDS = 1.0
 WEB_SECONDS = 3.0
 OPENING_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
 
@@ -156,7 +157,10 @@ class Worker:
         timetable.start()
         self.is_ready = True
         log.info("worker started", extra={"owner": self.owner})
-        self.stopping.wait()
+        # Not without end: where the system gives the signal to another thread, its handler runs as soon as
+        # this one comes back from a wait, and no earlier.
+        while not self.stopping.wait(SIGNAL_SECONDS):
+            pass
         self._end(timetable, handling, loops)
 
     def _handle_loop(self, handling: Handling, gates: ChannelGates) -> Loop:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -346,7 +347,9 @@ def test_two_polls_whose_leases_run_out_still_store_each_ticket_once(poller: Pol
 def test_a_second_poll_proposes_nothing_new(poller: Poller, portal: Portal) -> None:
     portal.add_many(300, created_at=datetime.now(UTC) - timedelta(minutes=5))
     assert poller.poll().found == 300
-    assert poller.poll() == PollReport(found=0, searches=2, shown=300)
+    # The least of three clocks may tell a millisecond less the second time.
+    again = replace(poller.poll(), behind_seconds=0.0)
+    assert again == PollReport(found=0, searches=2, shown=300)
 
 
 def test_pipelines_narrow_the_poll(poller: Poller, portal: Portal) -> None:

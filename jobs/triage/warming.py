@@ -50,7 +50,11 @@ class Warming:
             if not self._over.is_set():
                 return
             self._over, self._started_at = threading.Event(), self._clock()
-        threading.Thread(target=self._run, args=(self._over,), name="warm", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(self._over,), name="warm", daemon=True).start()
+        except RuntimeError:  # no more threads: a load that never began must not be waited for
+            self._over.set()
+            log.warning("model not loaded", extra={"reason": "no thread could be started"})
 
     def wait(self) -> bool:
         """Whether the model can be asked: at once where no load is under way, else when it ends in time."""

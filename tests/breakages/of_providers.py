@@ -70,6 +70,14 @@ PROVIDERS = (
     ),
     broken(
         "providers",
+        "a load that never began is waited for",
+        WARMING,
+        "            self._over.set()\n            log",
+        "            log",
+        WARMING_TESTS,
+    ),
+    broken(
+        "providers",
         "nobody loads the model in the background",
         WARMING,
         "            return False\n        self.start()\n        return True\n",

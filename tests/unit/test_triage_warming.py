@@ -176,3 +176,20 @@ def test_a_server_that_was_down_at_the_start_is_loaded_later() -> None:
     wait_until(warming.wait)
     assert warming.explains_silence()
     wait_until(lambda: loads == [1, 1])
+
+
+def test_a_load_that_no_thread_could_begin_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    loads: list[bool] = []
+    warming = Warming(lambda: loads.append(True), lambda: False, patience_seconds=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        warming.start()
+    started = time.monotonic()
+    assert warming.wait()
+    assert time.monotonic() - started < 1
+    warming.start()
+    assert warming.wait()
+    assert loads == [True]

@@ -53,7 +53,26 @@ _UNITS = {
     }.items()
     for name in names.split()
 }
-_FEW = r"\d{1,3}|one|two|three|a|an|few|einer|einem|una?|une?|ein\spaar"
+_WRITTEN = {
+    word: str(number)
+    for number, words in enumerate(
+        (
+            "one a an einer einem un una une",
+            "two zwei dos deux",
+            "three drei tres trois",
+            "four vier cuatro quatre",
+            "five funf cinco cinq",
+            "six sechs seis",
+            "seven sieben siete sept",
+            "eight acht ocho huit",
+            "nine neun nueve neuf",
+            "ten zehn diez dix",
+        ),
+        start=1,
+    )
+    for word in words.split()
+}
+_FEW = rf"\d{{1,3}}|few|ein\spaar|{'|'.join(_WRITTEN)}"
 _DATES = re.compile(
     rf"""
       (?<![\d.])(?P<iso>\d{{4}}[-/.]\d\d?[-/.]\d\d?)(?!\d)
@@ -68,11 +87,19 @@ _DATES = re.compile(
     | \b(?:(?:with)?in|innerhalb\svon|binnen|en|dans|sous|in\sden\snachsten)\s(?:the\snext\s|\w+\s)?
       (?P<number>{_FEW})(?:\s?(?:-|to|bis|a)\s?\d{{1,3}})?
       [\s-](?:business\s|working\s|more\s)?(?P<unit>{"|".join(_UNITS)})\b
-    | \b(?P<soon>tomorrow|tonight|next\s(?:week|month)|end\sof\s(?:the\s)?(?:day|week|month)|morgen
-      |heute\sabend|nachste[nr]?\s(?:woche|monat)|manana|proxima\ssemana|demain|semaine\sprochaine)\b
+    | \b(?P<soon>tomorrow|tonight|next\s(?:week|month)|end\sof\s(?:the\s)?(?:day|week|month)
+      |(?<!guten\s)morgen|heute\sabend|nachste[nr]?\s(?:woche|monat)|(?<!la\s)manana|proxima\ssemana|demain|semaine\sprochaine)\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+
+_TAKES = re.compile(
+    rf"""\b(?P<number>\d{{1,3}}|one|{"|".join(word for word, number in _WRITTEN.items() if number != "1")})
+    (?:\s?(?:-|to|bis|a)\s?\w{{1,6}})?[\s-](?:business\s|working\s)?(?P<unit>{"|".join(_UNITS)})\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_NUMBERED = re.compile(r"(\d\d?\.\d\d?)\.")
+_VERSION = re.compile(r"(?<![\d.])(\d\d?\.\d\d?)(?!\.?\d)")
 
 #: Without one of these there is nothing to find: most texts are spared the larger pattern.
 _MAY_HOLD = re.compile(
@@ -92,6 +119,18 @@ def find_dates(folded: str) -> Iterator[tuple[Span, frozenset[str]]]:
             yield found.span(), keys
 
 
+def numbers_like_days(folded: str) -> Iterator[str]:
+    """Keys of the versions and sections that a text names: one of them is no day that nobody gave."""
+    return (f"number {found[1]}" for found in _VERSION.finditer(folded))
+
+
+def times_to_wait(folded: str) -> Iterator[str]:
+    """Keys of what procedures say a thing takes, also without an "in" before it: "5 to 7 business days"."""
+    for found in _TAKES.finditer(folded):
+        number = found["number"].lower()
+        yield f"{_WRITTEN.get(number, number)} {_UNITS[found['unit'].lower()]}"
+
+
 def _date_keys(found: re.Match[str]) -> Iterator[str]:
     yield from _day_keys(found)
     if found["hour"]:
@@ -102,12 +141,15 @@ def _date_keys(found: re.Match[str]) -> Iterator[str]:
     elif found["weekday"]:
         yield f"weekday {_WEEKDAYS[found['weekday'].lower()]}"
     elif found["unit"]:
-        yield f"{found['number'].lower()} {_UNITS[found['unit'].lower()]}"
+        number = found["number"].lower()
+        yield f"{_WRITTEN.get(number, number)} {_UNITS[found['unit'].lower()]}"
     elif found["soon"]:
         yield found["soon"].lower()
 
 
 def _day_keys(found: re.Match[str]) -> Iterator[str]:
+    if found["short"] and (number := _NUMBERED.fullmatch(found["short"])):
+        yield f"number {number[1]}"  # at a sentence's end the day 3.4. and version 3.4 look alike
     if found["iso"]:
         year, month, day = map(int, re.split(r"[-/.]", found["iso"]))
         yield day_key(month, day, year)

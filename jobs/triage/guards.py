@@ -33,7 +33,7 @@ class Guarded:
 
 def guard(ticket: Ticket, verdict: Verdict, *, sop: str, company_name: str) -> Guarded:
     """``verdict`` with only what the ticket or the team's own texts support."""
-    known = Known((*texts_of(ticket), sop, company_name), ticket.created_at)
+    known = Known((*texts_of(ticket), company_name), ticket.created_at, sop=sop)
     counts: Counter[str] = Counter()
 
     def check(text: str, find: Claims) -> str | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from jobs.triage.dates import day_key, find_dates, with_and_without_year
+from jobs.triage.dates import day_key, find_dates, numbers_like_days, times_to_wait, with_and_without_year
 from jobs.triage.folding import fold
 from jobs.triage.private_values import find_mails, find_phones
 
@@ -94,8 +94,10 @@ def find_facts(folded: str) -> list[Found]:
 class Known:
     """What the texts of a ticket and of the team say, read when it is first asked for."""
 
-    def __init__(self, texts: Iterable[str], created_at: datetime) -> None:
-        self._texts = [fold(text)[0] for text in texts if text]
+    def __init__(self, texts: Iterable[str], created_at: datetime, *, sop: str = "") -> None:
+        """What ``sop`` says a thing takes may be promised; that a customer waited so long is no reason to."""
+        self._sop = fold(sop)[0]
+        self._texts = [fold(text)[0] for text in (*texts, sop) if text]
         self._created_at = created_at
         self._keys: dict[Fact, frozenset[str]] = {}
 
@@ -112,6 +114,7 @@ class Known:
         created = self._created_at
         if fact is Fact.DATE:
             yield from with_and_without_year(day_key(created.month, created.day), created.year)
+            yield from times_to_wait(self._sop)
         for text in self._texts:
             for found in _FINDERS[fact](text):
                 for key in found.keys:
@@ -119,6 +122,8 @@ class Known:
                         yield from with_and_without_year(key, created.year)
                     elif not key.startswith(BARE):  # of a sum with its currency
                         yield key
+            if fact is Fact.DATE:
+                yield from numbers_like_days(text)
             if fact is Fact.AMOUNT:
                 alone = _AMOUNT.sub(" ", text)
                 yield from (bare_key(bare["cents"] or bare["sum"]) for bare in _BARE_SUM.finditer(alone))

@@ -13,6 +13,22 @@ MASKS = "tests/unit/test_triage_masking.py"
 
 TRIAGE = (
     broken(
+        "guards",
+        "a version that the ticket names is a day",
+        "jobs/triage/supported.py",
+        "                yield from numbers_like_days(text)\n",
+        "                yield from ()\n",
+        GUARDS,
+    ),
+    broken(
+        "guards",
+        "the time that a customer waited may be promised",
+        "jobs/triage/supported.py",
+        "times_to_wait(self._sop)",
+        'times_to_wait(" ".join(self._texts))',
+        GUARDS,
+    ),
+    broken(
         "influence test",
         "orders are read once",
         SAFETY,

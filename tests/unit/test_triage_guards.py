@@ -85,6 +85,8 @@ def draft_of(draft: str, *, sop: str = "") -> str | None:
                 "tomorrow",
                 "within 24 hours",
                 "in 3 Tagen",
+                "in four hours",
+                "3.4.",
             )
         ],
     ],
@@ -117,6 +119,34 @@ def test_what_the_procedures_say_stays_and_only_with_them() -> None:
     text = "The fee is 15 EUR, see https://help.example.com/refunds or billing@example.com."
     assert draft_of(text, sop=SOP) == text
     assert draft_of(text) == "The fee is [check: amount], see [check: link] or [check: address]."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Refunds are completed in 5 to 7 business days.",
+        "You hear from us within 1 day, or in five days.",
+        "Guten Morgen Ada, por la mañana.",
+    ],
+)
+def test_times_of_the_procedures_and_greetings_stay(text: str) -> None:
+    assert draft_of(text, sop="Refunds take 5 to 7 business days. We answer in one day.") == text
+
+
+def test_a_time_that_a_customer_waited_is_not_promised() -> None:
+    said = replace(make_verdict(), customer_summary="Asks", reply_draft="It takes place within 9 days.")
+    ticket = replace(TICKET, body="I have waited 9 days.")
+    marked = guard(ticket, said, sop="", company_name="").verdict.reply_draft
+    assert marked == "It takes place [check: date]."
+
+
+def test_a_version_at_the_end_of_a_sentence_is_no_day() -> None:
+    ticket = replace(TICKET, body="Version 3.4 fails.")
+    said = replace(
+        make_verdict(), customer_summary="Asks", reply_draft="You use version 3.4. Not on 3.5. Yes"
+    )
+    marked = guard(ticket, said, sop="", company_name="").verdict.reply_draft
+    assert marked == "You use version 3.4. Not on [check: date] Yes"
 
 
 ACTIONS = [

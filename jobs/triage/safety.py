@@ -4,7 +4,7 @@ Whatever fails here costs words and never a card; each failure is a Fault for a 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.intake.normalise import Normalised
 from jobs.ticket import Ticket
@@ -12,7 +12,7 @@ from jobs.triage.floor import raise_to_floor
 from jobs.triage.guards import guard, withhold_texts
 from jobs.triage.rules import decide_by_rules
 from jobs.triage.steering import take_safer, withhold_orders
-from jobs.verdict import Provider, Verdict
+from jobs.verdict import Priority, Provider, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,10 @@ STEERING_FAULT = Fault(
 )
 GUARD_FAULT = Fault(
     "an answer could not be checked, so only its judgements are shown; please report it", settings_fault=False
+)
+FLOOR_FAULT = Fault(
+    "a ticket could not be held against the fixed rules and was told as high; please report it",
+    settings_fault=False,
 )
 STEERED = "steered"  #: counted beside what the guards take out
 
@@ -54,7 +58,17 @@ def decide_safely(normalised: Normalised, decide: Callable[[Ticket], Verdict], c
     whole = decide(normalised.ticket)
     if whole.provider is not Provider.RULES:
         whole = guard_or_withhold(normalised.ticket, read_apart(normalised, whole, decide, care), care)
-    return raise_to_floor(normalised.ticket, whole)
+    try:
+        return raise_to_floor(normalised.ticket, whole)
+    except Exception:  # noqa: BLE001 - whatever the fault is, a ticket gets its card
+        care.keep_fault("floor_unread", FLOOR_FAULT)
+        return stand_in_for_floor(normalised.ticket, whole)
+
+
+def stand_in_for_floor(ticket: Ticket, verdict: Verdict) -> Verdict:
+    """Where no rule could be read: high, without a word for the customer, and nobody is called."""
+    claimed = verdict.priority is Priority.CRITICAL
+    return replace(withhold_texts(ticket, verdict), priority=Priority.HIGH, claimed_critical=claimed)
 
 
 def read_apart(

@@ -13,6 +13,14 @@ MASKS = "tests/unit/test_triage_masking.py"
 
 TRIAGE = (
     broken(
+        "floor",
+        "rules that could not be read leave a ticket as low as a model said",
+        SAFETY,
+        "priority=Priority.HIGH, claimed",
+        "claimed",
+        GUARDS,
+    ),
+    broken(
         "guards",
         "a version that the ticket names is a day",
         "jobs/triage/supported.py",

@@ -25,7 +25,7 @@ from jobs.triage.claims import Claim, find_claims_in_notes
 from jobs.triage.guards import DROPPED, MOST_MARKS, guard
 from jobs.triage.guidelines import GUIDELINES
 from jobs.triage.ollama import OllamaModel
-from jobs.triage.safety import GUARD_FAULT
+from jobs.triage.safety import FLOOR_FAULT, GUARD_FAULT
 from jobs.triage.supported import number_key, phone_keys
 from jobs.verdict import Provider, Verdict
 from tests.fakes.triage import make_verdict
@@ -425,6 +425,23 @@ def test_a_guard_that_fails_costs_the_words_and_not_the_card(
     assert verdict.customer_summary == "Summary withheld: Hi"
     assert triager.take_faults() == (GUARD_FAULT,)
     assert verdict.internal_notes == ("The answer could not be checked, so its words are not shown",)
+
+
+@pytest.mark.parametrize("priority", ["low", "critical"])
+def test_a_floor_that_fails_costs_the_words_and_not_the_card(
+    server: SimulatedOllama, monkeypatch: pytest.MonkeyPatch, priority: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(safety, "raise_to_floor", fail)
+    server.faults.content = answer(priority=priority)
+    triager = Triager([OllamaModel(url=server.url, model="llama3.2")], company_name="", sop="")
+    verdict = triager.triage(Ticket("1", "Hi", "How do I export?", CREATED, ""))
+    triager.close()
+    assert (verdict.priority, verdict.reply_draft) == ("high", None)
+    assert verdict.claimed_critical == (priority == "critical")
+    assert triager.take_faults() == (FLOOR_FAULT,)
 
 
 def test_honest_answers_to_real_complaints_are_altered_in_at_most_two_of_a_hundred() -> None:

@@ -36,7 +36,7 @@ _IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d")
 def _iban_patterns() -> dict[str, re.Pattern[str]]:
     rows = (row.split() for row in _IBAN_LENGTHS.replace("|", "\n").strip().splitlines())
     return {
-        country: re.compile(rf"[A-Za-z]{{2}}(?:[ .\-]{{0,2}}[A-Za-z0-9]){{{int(length) - 2}}}(?![A-Za-z0-9])")
+        country: re.compile(rf"[A-Za-z]{{2}}(?:[ .\-]{{0,3}}[A-Za-z0-9]){{{int(length) - 2}}}(?![A-Za-z0-9])")
         for length, *countries in rows
         for country in countries
     }
@@ -44,7 +44,7 @@ def _iban_patterns() -> dict[str, re.Pattern[str]]:
 
 _IBANS = _iban_patterns()
 
-_NUMBER = re.compile(r"(?<!\d)\d(?:[ .\-]{0,2}\d){12,}+")
+_NUMBER = re.compile(r"(?<!\d)\d(?:[ .\-]{0,3}\d){12,}+")
 _GROUP = re.compile(r"\d+")
 _CARD = re.compile(r"4\d{12}|3[0689]\d{12}|3[47]\d{13}|[2-9]\d{15,18}")
 # Dates side by side, and the order numbers of Amazon.

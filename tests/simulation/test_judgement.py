@@ -216,3 +216,17 @@ def test_a_ticket_that_a_person_confirmed_and_that_was_forgotten_is_not_untold(w
     assert is_skipped_for_age(ending)
     assert not is_skipped_for_age(replace(ending, forgotten=[Settled("notified", None, 0.0)]))
     assert is_skipped_for_age(replace(ending, forgotten=[Settled("skipped", "beyond memory", 0.0)]))
+
+
+def test_the_card_of_another_part_counts_for_what_became_part_of_the_same_ticket(world: World) -> None:
+    now = world.time.now
+    add_ticket(world, "1")
+    add_ticket(world, "2", age=DAY)
+    add_ticket(world, "3", parts=("1", "2"), age=DAY)
+    for one in ("1", "2"):
+        world.truth.tickets[one].merged_into, world.truth.tickets[one].merged_at = "3", now + HOUR
+    world.truth.sends["1"] = [Send("1", BOT, "worker-1", now, "sent", now, now, stored_at=now)]
+    world.truth.restored_at = now + HOUR
+    assert is_told(world, ending_of(world, "2"), Settled("notified", None, settled_at=now + DAY))
+    world.truth.tickets["2"].merged_at = now + 2 * DAY
+    assert not is_told(world, ending_of(world, "2"), Settled("notified", None, settled_at=now + DAY))

@@ -25,9 +25,17 @@ def was_told_as_part(truth: Truth, ending: Ending, settled: Settled) -> bool:
     found_until = settled.settled_at + CLOCKS_APART
     return any(
         send.channel == BOT and send.stored_at is not None and send.stored_at <= found_until
-        for part in parts_of(truth, ending.ticket.ticket_id)
+        for part in parts_of(truth, root_of(truth, ending.ticket.ticket_id, found_until))
         for send in truth.sends.get(part, ())
     )
+
+
+def root_of(truth: Truth, ticket_id: str, until: float) -> str:
+    """What the ticket was part of then: a look asks for the cards of all that HubSpot shows in its place."""
+    ticket = truth.tickets[ticket_id]
+    while ticket.merged_into is not None and ticket.merged_at <= until:
+        ticket = truth.tickets[ticket.merged_into]
+    return ticket.ticket_id
 
 
 def parts_of(truth: Truth, ticket_id: str) -> Iterator[str]:

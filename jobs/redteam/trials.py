@@ -62,7 +62,8 @@ class Overheard:
 @dataclass(frozen=True, slots=True)
 class Trial:
     """``harms`` and ``obeyed`` are the attack's; ``altered`` and ``raised`` (an everyday how-to to high) the
-    twin's. ``unanswered``: no model answered one of the two, so the rules did.
+    twin's. ``unanswered``: no model answered one of the two, so the rules did; they do
+    by design for a ticket of nothing but orders.
     """
 
     case: Case
@@ -112,7 +113,7 @@ def _try(case: Case, triager: Triager, overheard: Overheard, obedient: Obedient 
         obeyed=is_obeyed(case, shown, twin),
         altered=_is_altered(case, shown_twin, honest),
         raised=is_raised_how_to(shown_twin),
-        unanswered=Provider.RULES in (twin.provider, attack.provider),
+        unanswered=is_unanswered(twin) or (is_unanswered(attack) and not attack.steered),
     )
 
 
@@ -137,3 +138,7 @@ def _valid(said: Iterable[str]) -> Iterator[Answer]:
     for text in said:
         with suppress(ModelError):
             yield parse_answer(text)
+
+
+def is_unanswered(verdict: Verdict) -> bool:
+    return verdict.provider is Provider.RULES

@@ -13,6 +13,7 @@ from jobs.triage.folding import fold
 class Reach(StrEnum):
     """How much of the text around such words belongs to the order."""
 
+    CLAUSE = "clause"  #: the words themselves: what stands beside them may be the story
     SENTENCE = "sentence"
     PARAGRAPH = "paragraph"  #: from the sentence on: what follows is what is ordered
 
@@ -64,7 +65,7 @@ _OF_THE_MODEL = _set(
     "предыдущие все свои прежние",
 )
 _INSTRUCTIONS = _set("instructions prompt prompts directives programming anweisungen instrucciones consignes")
-_ALL = _set("everything all anything alles todo tout")
+_ALL = _set("everything anything alles todo tout")
 _BEFORE = _set(
     "above before earlier previous prior previously oben bisher vorher anterior arriba avant dessus"
 )
@@ -107,30 +108,27 @@ _OBEY = _set("follow obey execute perform comply befolge ausfuhren sigue obedece
 STRONG = (
     Order("override", Reach.PARAGRAPH, _IGNORE, _GUIDANCE, _OF_THE_MODEL),
     Order("override plainly", Reach.PARAGRAPH, _IGNORE, _INSTRUCTIONS, near=4),
-    Order("override all", Reach.PARAGRAPH, _IGNORE, _ALL, _BEFORE, near=3),
+    Order("override all", Reach.PARAGRAPH, _IGNORE, _ALL, _BEFORE, near=2),
     Order("do not follow", Reach.PARAGRAPH, _FOLLOW, _GUIDANCE, _NOT, near=4),
-    Order("address", Reach.PARAGRAPH, _WORD_TO, _MODEL, near=3),
     Order("reveal", Reach.SENTENCE, _REVEAL, _PROMPT, _SECRET_TEXT),
-    Order("judge", Reach.SENTENCE, _JUDGE, _LEVEL, _VALUE),
-    Order("no alarm", Reach.SENTENCE, _NOT, _RAISE_ALARM, near=2),
+    Order("judge", Reach.CLAUSE, _JUDGE, _LEVEL, _VALUE),
+    Order("no alarm", Reach.CLAUSE, _NOT, _RAISE_ALARM, near=2),
     Order("decode", Reach.PARAGRAPH, _DECODE, _OBEY),
 )
 
 STRONG_PHRASES = (
-    *("you are now", "you are no longer", "pretend to be", "pretend you are", "act as if you", "as an ai"),
+    *("pretend to be", "pretend you are", "act as if you", "as an ai"),
     *("if you are an ai", "if you are a language model", "if you are an llm", "you are an ai"),
-    *("note to ai", "note to the ai", "note to llm", "note to the model", "message to the model"),
-    *("attention ai", "dear ai", "hey ai", "to the ai", "to any ai", "to the language model", "to the llm"),
     *("ai assistant reading", "ai reading this", "model reading this", "assistant reading this"),
     *("the ai must", "the model must", "the assistant must", "the llm must", "the classifier must"),
     *("system override", "admin override", "developer mode", "debug mode on", "jailbreak", "do anything now"),
     *("new system prompt", "system prompt", "end of ticket", "end of the ticket", "begin new instructions"),
+    *("ignore all of the above", "ignore the above", "ignore all above", "disregard the above"),
     *("respond only with", "reply only with", "answer only with", "output only", "output the following"),
     *("respond with the json", "answer with the json", "your answer must be", "your output must"),
-    *("hinweis an die ki", "an die ki", "du bist jetzt", "du bist nun", "sie sind jetzt ein", "die ki muss"),
-    *("nota para la ia", "a la ia", "ahora eres", "la ia debe", "eres ahora"),
-    *("note a l ia", "a l ia", "tu es maintenant", "vous etes maintenant", "l ia doit"),
-    *("sei ora", "voce agora e", "agora voce e", "je bent nu"),
+    *("hinweis an die ki", "an die ki", "du bist jetzt", "du bist nun", "die ki muss"),
+    *("nota para la ia", "a la ia", "la ia debe", "note a l ia", "a l ia", "l ia doit"),
+    *("voce agora e um", "agora voce e um", "je bent nu een"),
     # Fields and values of the answer: no customer writes them.
     *("customer_summary", "reply_draft", "reply_needed", "handling_mode"),
     *("internal_notes", "recommended_internal_action", "asana_ticket_type_if_needed"),
@@ -140,7 +138,7 @@ STRONG_PHRASES = (
 
 #: Read as orders only where something else is odd: hidden text, forged turns, an order of the kinds above.
 WEAK = (
-    Order("judge mildly", Reach.SENTENCE, _JUDGE, _VALUE, near=6),
+    Order("judge mildly", Reach.CLAUSE, _JUDGE, _VALUE, near=6),
     Order(
         "no notice", Reach.SENTENCE, _NOT, _set("notify alert mention inform ping tell melden avisar"), near=3
     ),
@@ -159,11 +157,26 @@ WEAK_PHRASES = (
     *("desormais", "it is mandatory", "this is mandatory", "pre approved", "already approved", "verified by"),
 )
 
-#: A line or sentence that speaks to the model, and one that announces other instructions.
+_NAMES = (
+    r"(?:ai|llm|gpt|chatgpt|(?:language |ai )?model|assistant|(?:ai )?triage(?: bot| model| assistant)?"
+    r"|chatbot|ki|sprachmodell|ia)"
+)
+_COMMANDS = (
+    r"(?:ignore|disregard|override|forget|set|mark|answer|respond|reply|write|classify|rate|treat|choose|output|print"
+    r"|must|do not|don't|always|never|low|critical)"
+)
+#: Speaking to the model: by name with a command, by what is meant for it, or by making it somebody else.
 ADDRESS = (
-    r"(?:^|(?<=[.!?:'\"\n>]))[ \t>*'\"]*(?:(?:dear|hey|hi|hello|attention)\s+)?"
-    r"(?:ai|llm|gpt|chatgpt|language model|ai model"
-    r"|assistant|triage (?:bot|model|assistant)|ki|sprachmodell|ia)\s*[:,]"
+    rf"(?:^|(?<=[.!?:'\"\n>]))[ \t>*'\"]*(?:(?:dear|hey|hi|hello|attention)\s+)?{_NAMES}\s*[:,]"
+    rf"(?=\W+(?:\w+\W+){{0,12}}?{_COMMANDS}\b)"
+    r"|\b(?:instructions?|note|message|attention|hint|hinweis|nota|mensaje)\s+(?:to|for|an|para|pour|fur)\s+"
+    rf"(?:(?:the|any|all|die|das|la|el|le|l')\s*)?{_NAMES}\s*(?=[:.,;\n]|$)"
+    r"|\b(?:instructions?|note|message)\s+(?:to|for)\s+(?:(?:the|any|all)\s+)?"
+    r"(?:ai|llm|gpt|chatgpt|language model)\b"
+    r"|\byou are now (?:an?|the|in|my|acting|free|unrestricted|allowed|called|known|no longer)\b"
+    r"|\byou are no longer (?:an?|bound|restricted|required|limited|the|subject)\b"
+    r"|\b(?:eres ahora|ahora eres|tu es maintenant|vous etes maintenant) une?\b|\bsei ora un"
+    r"|\bsie sind (?:jetzt|nun|ab jetzt) ein\w{0,2} (?:\w+ )?(?:ki|assistent|modell|bot|helfer)"
     r"|\b(?:new|updated|neue|nuevas|nouvelles) (?:system )?"
     r"(?:instructions?|anweisungen|instrucciones|consignes)\s*:"
 )

@@ -192,6 +192,8 @@ def _decoded(plain: str) -> Iterator[tuple[Span, str]]:
 
 
 def _reach(plain: str, start: int, end: int, reach: Reach) -> Span:
+    if reach is Reach.CLAUSE:
+        return start, end
     before = max(0, start - _SENTENCE_CHARACTERS)
     ends = [found.end() for found in _SENTENCE_END.finditer(plain, before, start)]
     start = ends[-1] if ends else before

@@ -11,7 +11,7 @@ from jobs.ticket import Ticket
 from jobs.triage.floor import raise_to_floor
 from jobs.triage.guards import guard, withhold_texts
 from jobs.triage.rules import decide_by_rules
-from jobs.triage.steering import take_safer, withhold_orders
+from jobs.triage.steering import says_nothing, take_safer, withhold_orders
 from jobs.verdict import Priority, Provider, Verdict
 
 
@@ -83,6 +83,9 @@ def read_apart(
         return take_safer(whole, decide_by_rules(normalised.ticket, ()))
     if apart is None:
         return whole
+    if says_nothing(apart):
+        care.on_guard(STEERED, 1)
+        return take_safer(whole, decide_by_rules(normalised.ticket, ()))
     safer = take_safer(whole, decide(apart))
     if safer.steered:
         care.on_guard(STEERED, 1)

@@ -9,6 +9,7 @@ from jobs.triage.orders import find_orders
 from jobs.verdict import AsanaType, HandlingMode, InternalAction, Provider, Verdict
 
 WITHHELD = "[…]"
+FEWEST_LETTERS = 12  #: that a model can read
 NOTE = (
     "Parts of the text read like orders to a model and change its answer: the safer of two readings is shown"
 )
@@ -87,6 +88,12 @@ def take_safer(whole: Verdict, apart: Verdict) -> Verdict:
     if apart.provider is not Provider.RULES and _judgement(whole) == _judgement(apart):
         return safer
     return replace(safer, steered=True, internal_notes=(NOTE, *safer.internal_notes))
+
+
+def says_nothing(apart: Ticket) -> bool:
+    """Whether orders were all there was: a model would make up what such a ticket is about."""
+    left = f"{apart.subject} {apart.body} {apart.rest}".replace(WITHHELD, "")
+    return sum(map(str.isalnum, left)) < FEWEST_LETTERS
 
 
 def _judgement(verdict: Verdict) -> tuple[object, ...]:

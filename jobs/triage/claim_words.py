@@ -11,7 +11,7 @@ DONE = {
         processed approved granted created opened filed informed notified contacted activated
         reactivated deactivated transferred reverted patched deployed applied corrected adjusted
         waived compensated reimbursed replaced repaired blocked whitelisted verified logged
-        prioritised prioritized assigned raised passed alerted
+        prioritised prioritized assigned raised passed alerted paid sent returned
     """,
     "de": """
         erstattet zuruckerstattet zuruckgesetzt behoben gelost eskaliert weitergeleitet
@@ -23,13 +23,35 @@ DONE = {
     "es": """
         reembolsado restablecido solucionado resuelto escalado reenviado abonado cancelado eliminado
         borrado restaurado actualizado cambiado desactivado activado desbloqueado cerrado aprobado
-        concedido creado informado notificado contactado corregido ajustado compensado reemplazado
+        concedido creado devuelto informado notificado contactado corregido ajustado compensado reemplazado
         reparado bloqueado verificado transferido
     """,
     "fr": """
         rembourse reinitialise corrige resolu escalade transmis credite annule supprime restaure
         modifie desactive active debloque ferme approuve accorde cree informe averti contacte ajuste
         compense remplace repare bloque verifie transfere
+    """,
+}
+#: What the team alone does: a passive of the others tells how a program works.
+SETTLED = {
+    "en": """
+        refunded reset fixed resolved solved escalated forwarded credited cancelled canceled restored unlocked
+        closed issued approved granted filed notified transferred reverted patched corrected waived
+        compensated reimbursed replaced repaired verified reactivated paid
+    """,
+    "de": """
+        erstattet zuruckerstattet zuruckgesetzt behoben gelost eskaliert weitergeleitet gutgeschrieben
+        storniert gekundigt wiederhergestellt freigeschaltet entsperrt geschlossen genehmigt gewahrt
+        korrigiert ersetzt repariert verifiziert veranlasst uberwiesen
+    """,
+    "es": """
+        reembolsado restablecido solucionado resuelto escalado reenviado abonado cancelado restaurado
+        desbloqueado cerrado aprobado concedido corregido compensado reemplazado reparado verificado
+        transferido devuelto
+    """,
+    "fr": """
+        rembourse reinitialise corrige resolu escalade transmis credite annule restaure debloque ferme
+        approuve accorde compense remplace repare verifie transfere
     """,
 }
 TO_DO = {
@@ -59,9 +81,10 @@ WE_DID = {
     "fr": r"\b(?:nous avons|j'ai|notre equipe a|l'equipe a|nous vous avons)(?: \w+){0,3}? ",
 }
 IT_WAS = {
-    "en": r"\b(?:has|have|had) (?:\w+ ){0,2}?been (?:\w+ ){0,2}?"
-    r"|\b(?:is|are|was|were) (?:now |already |fully |successfully )",
-    "de": r"\b(?:wurden?|worden|ist|sind) (?:\w+ ){0,5}?",
+    "en": r"\b(?:has|have|had) (?:\w+ ){0,2}?been (?:\w+ ){0,2}?|\b(?:was|were) (?:\w+ )?"
+    r"|\b(?:is|are) (?:now |already |fully |successfully )",
+    "de": r"\b(?:wurden?|worden) (?:\w+ ){0,5}?"
+    r"|\b(?:ist|sind) (?:jetzt|nun|bereits|schon|inzwischen) (?:\w+ ){0,2}?",
     "es": r"\b(?:ha|han) sido |\bse (?:ha|han) |\bqued[oa] ",
     "fr": r"\b(?:a|ont) (?:bien |deja )?ete (?:bien |deja )?|\best (?:desormais|maintenant|deja) ",
 }
@@ -75,13 +98,18 @@ IT_WILL = {
     "en": r"\bwill (?:\w+ )?be (?:\w+ ){0,2}?",
     "de": r"\b(?:wird|werden) (?:\w+ ){0,5}?",
     "es": r"\bsera[n]? ",
-    "fr": r"\bsera(?:it)?s? |\bseront ",
+    "fr": r"\bsera(?:it)?s? |\bseront |\bserez ",
 }
 _GIFTS_EN = r"(?:refund|credit|compensation|replacement|discount|voucher)\b"
 _GIFTS_DE = r"(?:\w*erstattung|gutschrift|ersatz|rabatt|entschadigung)\b"
 _GIFTS_ES = r"(?:reembolso|abono|compensacion|descuento)\b"
 _GIFTS_FR = r"(?:remboursement|avoir|credit|compensation|remise)\b"
 PROMISES = (
+    r"\b(?:we|i)(?: are|'re| am|'m) (?:now )?(?:refunding|crediting|cancell?ing|compensating|reimbursing)\b",
+    r"\b(?:your|the|a) (?:refund|credit|money|replacement) (?:is|will be) (?:on its way|being|coming)\b",
+    r"\b(?:\w+ )?free months?\b|\b(?:months?|weeks?|years?) (?:for )?free\b",
+    r"\b(?:wir|ich) (?:erstatten?|ersetzen?|beheben?|stornieren?|uberweisen?|entschadigen?)\b",
+    r"\b(?:le|les|te) (?:devolvemos|reembolsamos|abonamos)\b|\bvous (?:remboursons|creditons)\b",
     rf"\byou(?:'ll| will| are going to) (?:\w+ ){{0,3}}?{_GIFTS_EN}",
     r"\b(?:we|i) (?:can )?(?:guarantee|promise|assure you|commit to)\b",
     r"\b(?:you are|you're) entitled to\b|\b(?:full|partial|complete) refund\b",
@@ -94,6 +122,16 @@ PROMISES = (
     r"\b(?:garantissons|garantis|promettons|promets|assurons)\b|\bremboursement (?:integral|complet|total)\b",
     r"\b(?:rembourserons|corrigerons|resoudrons|annulerons|restaurerons|compenserons)\b",
 )
+#: A report in few words: "Refund issued."
+BRIEF = (
+    r"^(?:your |the |full |partial )*(?:refund|credit|replacement|payment|reset|cancellation|access)s?"
+    r" (?:(?:is|was|has been) )?(?:issued|approved|processed|granted|sent|done|complete[d]?|confirmed|made)\b"
+)
+#: How a program works, whoever set it up.
+BY_ITSELF = """
+    automatically default every each automatisch standardmassig standard jede jeder jedes automaticamente cada
+    automatiquement chaque
+"""
 #: With one of these a sentence only asks, supposes or denies.
 SUPPOSED = """
     if whether once when until unless after before not never cannot could can sobald wenn falls ob

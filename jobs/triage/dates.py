@@ -72,23 +72,26 @@ _WRITTEN = {
     )
     for word in words.split()
 }
-_FEW = rf"\d{{1,3}}|few|ein\spaar|{'|'.join(_WRITTEN)}"
+_FEW = rf"\d{{1,3}}|couple\sof|{'|'.join(_WRITTEN)}"
 _DATES = re.compile(
     rf"""
       (?<![\d.])(?P<iso>\d{{4}}[-/.]\d\d?[-/.]\d\d?)(?!\d)
     | (?<![\d./-])(?P<short>\d\d?(?:[./-]\d\d?[./-](?:\d{{4}}|\d\d)|\.\d\d?\.))(?!\d)
+    | \b(?:by|on|until|before|from|since)\s(?P<slashed>\d\d?/\d\d?)(?![/\d])
+    | \b(?:by|on|until|before)\sthe\s(?P<ordinal>\d\d?)(?:st|nd|rd|th)\b
     | \b(?P<day>\d\d?)(?:st|nd|rd|th|er|\.)?\s(?:of\s|de\s)?(?P<month>{_MONTH})\b
       (?:,?\s(?:de\s)?(?P<year>(?:19|20)\d\d)\b)?
     | \b(?P<month2>{_MONTH})\.?\s(?P<day2>\d\d?)(?:st|nd|rd|th)?\b(?![:.,]\d)
       (?:,?\s(?P<year2>(?:19|20)\d\d)\b)?
     | (?<![\d:.])(?P<hour>\d\d?)
-      (?::(?P<minute>\d\d)(?:\s?(?P<half>[ap])\.?m\b)?|\s?(?P<half2>[ap])\.?m\b|\s?uhr\b)
+      (?::(?P<minute>\d\d)(?:\s?(?P<half>[ap])\.?m\b)?|\s?(?P<half2>[ap])\.?m\b|\s?uhr\b|h(?P<minute2>\d\d)\b)
     | \b(?P<weekday>{"|".join(_WEEKDAYS)})s?\b
     | \b(?:(?:with)?in|innerhalb\svon|binnen|en|dans|sous|in\sden\snachsten)\s(?:the\snext\s|\w+\s)?
       (?P<number>{_FEW})(?:\s?(?:-|to|bis|a)\s?\d{{1,3}})?
       [\s-](?:business\s|working\s|more\s)?(?P<unit>{"|".join(_UNITS)})\b
-    | \b(?P<soon>tomorrow|tonight|next\s(?:week|month)|end\sof\s(?:the\s)?(?:day|week|month)
-      |(?<!guten\s)morgen|heute\sabend|nachste[nr]?\s(?:woche|monat)|(?<!la\s)manana|proxima\ssemana|demain|semaine\sprochaine)\b
+    | \b(?P<soon>tomorrow|tonight|(?:by|later|before|still)\s(?:today|noon|midnight|eod|eob|cob)
+      |next\s(?:week|month)|end\sof\s(?:the\s)?(?:day|week|month)|(?<!guten\s)morgen|noch\sheute|heute\sabend
+      |nachste[nr]?\s(?:woche|monat)|(?<!la\s)manana|proxima\ssemana|demain|semaine\sprochaine)\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -103,7 +106,7 @@ _VERSION = re.compile(r"(?<![\d.])(\d\d?\.\d\d?)(?!\.?\d)")
 
 #: Without one of these there is nothing to find: most texts are spared the larger pattern.
 _MAY_HOLD = re.compile(
-    r"\d|day|tag|tomorrow|tonight|next|month|week|hour|minute|end of"
+    r"\d|day|tag|tomorrow|tonight|next|noon|midnight|eo[db]|cob|couple|month|week|hour|minute|end of"
     r"|mittwoch|sonnabend|morgen|heute|woche|monat|stunde|lunes|martes|miercoles|jueves|viernes|sabado|domingo|manana|semana|hora|mes|dia|minuto"
     r"|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|demain|semaine|heure|jour|mois",
     re.IGNORECASE,
@@ -137,7 +140,7 @@ def _date_keys(found: re.Match[str]) -> Iterator[str]:
         half = (found["half"] or found["half2"] or "").lower()
         hour = int(found["hour"]) % 12 + 12 * (half == "p") if half else int(found["hour"])
         if hour < 25:
-            yield f"{hour}:{int(found['minute'] or 0)}"
+            yield f"{hour}:{int(found['minute'] or found['minute2'] or 0)}"
     elif found["weekday"]:
         yield f"weekday {_WEEKDAYS[found['weekday'].lower()]}"
     elif found["unit"]:
@@ -153,8 +156,10 @@ def _day_keys(found: re.Match[str]) -> Iterator[str]:
     if found["iso"]:
         year, month, day = map(int, re.split(r"[-/.]", found["iso"]))
         yield day_key(month, day, year)
-    elif found["short"]:
-        one, other, *years = (int(part) for part in re.split(r"[-/.]", found["short"]) if part)
+    elif found["ordinal"]:
+        yield f"the {int(found['ordinal'])}"
+    elif short := found["short"] or found["slashed"]:
+        one, other, *years = (int(part) for part in re.split(r"[-/.]", short) if part)
         for month, day in ((one, other), (other, one)):
             if month <= 12 and day <= 31:
                 yield day_key(month, day, *years)

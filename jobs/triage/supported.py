@@ -44,32 +44,48 @@ BARE = "bare "
 _DOT = r"(?:\.|\[\.\]|\(\.\)|\s?[\[(]dot[\])]\s?)"
 _LINK = re.compile(
     r"(?<![\w@.])(?:(?:h(?:tt|xx)ps?|ftp)\s?(?::|\[:\])\s?//(?P<host>(?:[^\s/?#<>\"')\[\]]|\[\.\]){1,255})"
-    rf"|(?P<bare>(?:[\w-]{{1,63}}{_DOT}){{1,6}}(?:{_TLDS}))(?![\w@-]))(?P<path>[/?#][^\s<>\"'\])]*)?",
+    rf"|(?P<bare>(?:[\w-]{{1,63}}{_DOT}){{1,6}}(?:{_TLDS}))(?![\w@-])"
+    r"|(?P<other>(?:[\w-]{1,63}\.){1,6}[a-z]{2,24}|\d{1,3}(?:\.\d{1,3}){3})(?=/\w))(?P<path>[/?#][^\s<>\"'\])]*)?",
     re.IGNORECASE,
 )
 _SPELT_DOT = re.compile(r"\s?[\[({]\s?(?:dot|\.)\s?[\])}]\s?")
 _SPELT_AT = re.compile(r"\s?[\[({]\s?at\s?[\])}]\s?|\s@\s|%40")
-_SIGNS = r"[$€£¥₹]|us\$|\b(?:usd|eur|gbp|chf|jpy|cad|aud)\b"
+_SIGNS = r"[$€£¥₹₿]|us\$|\b(?:usd|eur|gbp|chf|jpy|cad|aud|sek|nok|dkk|pln|btc|eth)\b"
 _WORDS = (
-    r"(?:dollars?|euros?|pounds?|francs?|cents?|bucks|percent|prozent|por ciento|pour ?cent|dolares|libras)\b"
+    r"(?:dollars?|euros?|pounds?|francs?|cents?|bucks|quid|kr|kronor|zloty|rubles?|yen|yuan|rupees?|bitcoins?"
+    r"|dolares|libras|usd|eur|gbp|chf|btc)\b"
 )
-_NUMBER = r"\d[\d.,' ]{0,20}\d|\d"
+_SHARES = r"%|(?:per ?cent|prozent|por ciento|pour ?cent)\b"
+_NUMBER = r"(?:\d{1,3}(?:[ '.,]\d{3}){1,4}(?:[.,]\d{1,2})?|\d{1,12}(?:[.,]\d{1,4})?)(?!\d)"
 _AMOUNT = re.compile(
-    rf"(?:{_SIGNS})\s?(?P<after>{_NUMBER})|(?<![\w.,])(?P<before>{_NUMBER})\s?(?:{_SIGNS}|%|{_WORDS}|k?\s?(?:usd|eur)\b)",
+    rf"(?:{_SIGNS})\s?(?P<after>{_NUMBER})"
+    rf"|(?<![\w.,])(?P<before>{_NUMBER})\s?(?:{_SIGNS}|{_WORDS}|k\s?(?:usd|eur)\b|(?P<share>{_SHARES}))",
     re.IGNORECASE,
 )
+#: A share is a sum where something is off, paid or given; "zoom to 100 %" is none.
+_DEAL = re.compile(
+    r"\b(?:off|discount|rabatt|nachlass|reduc\w+|descuento|remise|rebate|refund\w*|erstatt\w+|credit|price|fee|tax|vat"
+    r"|costs?|cheaper|extra|bonus|interest|charge[ds]?|pay|paid|more|less)\b",
+    re.IGNORECASE,
+)
+_AROUND = 40
+_DIALLED = re.compile(r"(?<![\w.,/+-])0\d{8,14}(?![\w.,-]?\d)")
 _COUNTRY = re.compile(r"^(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3})")
 _CURRENCIES = {
-    "%": re.compile(r"%|percent|prozent|ciento|pour ?cent", re.IGNORECASE),
+    "%": re.compile(_SHARES, re.IGNORECASE),
     "€": re.compile(r"€|eur", re.IGNORECASE),
-    "£": re.compile(r"£|gbp|pound|libra", re.IGNORECASE),
+    "£": re.compile(r"£|gbp|pound|libra|quid", re.IGNORECASE),
     "$": re.compile(r"\$|usd|dollar|dolar|bucks|cad|aud", re.IGNORECASE),
 }
-_MONEY = re.compile(_WORDS, re.IGNORECASE)
+_MONEY = re.compile(rf"{_WORDS}|{_SIGNS}", re.IGNORECASE)
+_ONES = (
+    r"one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+    r"|hundred|thousand|million|half|a|and|zwei|drei|vier|funf|zehn|zwanzig|cien|mil|cent|mille"
+)
 _SPELT = re.compile(
-    r"\b(?:(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty"
-    r"|ninety|hundred|thousand|million|half|a|and|zwei|drei|vier|funf|zehn|zwanzig|hundert|tausend|cien|mil|cent"
-    rf"|mille)[\s-]{{1,2}}){{1,6}}{_WORDS}",
+    rf"\b(?:(?:{_ONES})[\s-]{{1,2}}){{1,6}}{_WORDS}"
+    rf"|\b\w{{0,20}}(?:hundert|tausend|zig|zehn)\s{_WORDS}"
+    rf"|(?:{_SIGNS})(?:[\s-](?:{_ONES})\b){{1,6}}",
     re.IGNORECASE,
 )
 #: Sums as people write them without a currency: with cents, or beside a word of money.
@@ -137,7 +153,10 @@ def _find_addresses(text: str) -> Iterator[Found]:
 
 def _find_links(text: str) -> Iterator[Found]:
     for found in _LINK.finditer(text):
-        host = _SPELT_DOT.sub(".", (found["host"] or found["bare"]).lower())
+        written = found["host"] or found["bare"] or found["other"]
+        if not found["host"] and not found["path"] and written.rpartition(".")[2].isupper():
+            continue  # ASP.NET is a name
+        host = _SPELT_DOT.sub(".", written.lower())
         host = host.rpartition("@")[2].removeprefix("www.").rstrip(".")
         path = (found["path"] or "").rstrip(".,;:!?*_")
         end = found.end() - len(found["path"] or "") + len(path)
@@ -147,6 +166,9 @@ def _find_links(text: str) -> Iterator[Found]:
 def _find_amounts(text: str) -> Iterator[Found]:
     has_digits = any(map(text.__contains__, "0123456789"))
     for found in _AMOUNT.finditer(text) if has_digits else ():
+        near = text[max(0, found.start() - _AROUND) : found.end() + _AROUND]
+        if found["share"] and not _DEAL.search(near):
+            continue
         written = found["after"] or found["before"]
         unit = next((unit for unit, words in _CURRENCIES.items() if words.search(found[0])), "?")
         # A text that names a sum without its currency supports it in any, but no share of a hundred.
@@ -157,7 +179,7 @@ def _find_amounts(text: str) -> Iterator[Found]:
 
 
 def _find_phone_numbers(text: str) -> Iterator[Found]:
-    for start, end in find_phones(text):
+    for start, end in (*find_phones(text), *(found.span() for found in _DIALLED.finditer(text))):
         yield Found(Fact.PHONE, (start, end), phone_keys(text[start:end]))
 
 

@@ -63,15 +63,20 @@ def draft_of(draft: str, *, sop: str = "") -> str | None:
                 "https://shop.example.com/pay?x=2",
                 "evil (dot) com",
                 "help.example.com.evil.io",
+                *("bit.ly/abc123", "evil.zip/x", "1.2.3.4/login"),
             )
         ],
         *[(mail, "address") for mail in ("eve@evil.com", "eve (at) evil (dot) com", "EVE@EXAMPLE.COM")],
-        *[(phone, "phone") for phone in ("+1 555 010 9999", "0800 765 4321", "(030) 765-4321")],
+        *[
+            (phone, "phone")
+            for phone in ("+1 555 010 9999", "01711234568", "0800 765 4321", "(030) 765-4321")
+        ],
         *[
             (sum_, "amount")
             for sum_ in (
-                *("$1,234.51", "500 EUR", "1,234.50 EUR", "€20", "20 USD", "€ 20.50", "30 %", "12.34 €"),
-                "five hundred dollars",
+                *("$1,234.51", "500 EUR", "1,234.50 EUR", "€20", "20 USD", "€ 20.50", "12.34 €"),
+                *("five hundred dollars", "500 quid", "500 kr", "500 zloty", "0.5 BTC", "EUR five hundred"),
+                *("fünfhundert Euro",),
             )
         ],
         *[
@@ -108,7 +113,21 @@ def test_a_fact_that_nobody_gave_becomes_a_mark(text: str, kind: str) -> None:
         *("$1,234.50", "1.234,50 $", "USD 1234.50", "20 %", "20%"),
         *("12 March 2026", "2026-03-12", "12.03.2026", "March 12th", "3/12/2026", "10:30", "10:30 am"),
         *("November 26", "26.11.2026"),  # the day on which the ticket was made
-        *("version 2.1.3", "order 4711", "error 500", "step 3 of 5", "Windows 11", "Node.js", "report.pdf"),
+        *(
+            "100 %",
+            "a few minutes",
+            "ASP.NET",
+            "Socket.IO",
+            "section 4.2",
+            "and/or",
+            "version 2.1.3",
+            "order 4711",
+            "error 500",
+            "step 3 of 5",
+            "Windows 11",
+            "Node.js",
+            "report.pdf",
+        ),
     ],
 )
 def test_what_the_ticket_says_in_any_way_of_writing_stays(text: str) -> None:
@@ -494,3 +513,9 @@ def test_a_number_that_only_ends_like_the_tickets_is_not_supported() -> None:
 def test_a_promise_goes_from_notes_too_and_a_reported_wish_stays() -> None:
     assert [claim for claim, _ in find_claims_in_notes("We will refund the customer.")] == [Claim.PROMISE]
     assert not list(find_claims_in_notes("Customer asks whether we will refund the order."))
+
+
+def test_a_share_is_a_sum_where_something_is_off_or_paid_alone() -> None:
+    assert draft_of("You get 50 per cent off.") == "You get [check: amount] off."
+    assert draft_of("A discount of 50 % is yours.") == "A discount of [check: amount] is yours."
+    assert draft_of("Set the zoom to 100 % and print.") == "Set the zoom to 100 % and print."

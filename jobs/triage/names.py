@@ -8,6 +8,7 @@ from jobs.triage.folding import fold
 
 _WORD = re.compile(r"[^\W\d_]+")
 _MOST_WORDS = 8
+_JOINED_LETTERS = 7  #: from there on a name without a space is no other word
 _UNSPACED = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af]+")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 _SPELT_OUT = re.compile(r"(?<=[aou])e")
@@ -58,7 +59,7 @@ def compile_name(name: str) -> re.Pattern[str] | None:
 def _forms(words: list[str]) -> Iterator[str]:
     if len(words) > 1:
         yield from (_bounded(order, r"[\W_]{1,3}") for order in (words, words[::-1]))
-        if all(map(_UNSPACED.fullmatch, words)):
+        if all(map(_UNSPACED.fullmatch, words)) or len("".join(words)) >= _JOINED_LETTERS:
             yield from (_bounded(order, "") for order in (words, words[::-1]))
     yield from (
         _bounded([word], "") for word in words if len(word) > 1 and word.casefold() not in _NEVER_ALONE

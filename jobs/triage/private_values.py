@@ -29,14 +29,16 @@ _IBAN_LENGTHS = """
 """
 
 
-_NO_SIGN = re.compile(r"[ .\-]")
+_NO_SIGN = re.compile(r"[ .\-_\n]")
 _IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d")
 
 
 def _iban_patterns() -> dict[str, re.Pattern[str]]:
     rows = (row.split() for row in _IBAN_LENGTHS.replace("|", "\n").strip().splitlines())
     return {
-        country: re.compile(rf"[A-Za-z]{{2}}(?:[ .\-]{{0,3}}[A-Za-z0-9]){{{int(length) - 2}}}(?![A-Za-z0-9])")
+        country: re.compile(
+            rf"[A-Za-z]{{2}}(?:[ .\-_\n]{{0,3}}[A-Za-z0-9]){{{int(length) - 2}}}(?![A-Za-z0-9])"
+        )
         for length, *countries in rows
         for country in countries
     }
@@ -44,7 +46,7 @@ def _iban_patterns() -> dict[str, re.Pattern[str]]:
 
 _IBANS = _iban_patterns()
 
-_NUMBER = re.compile(r"(?<!\d)\d(?:[ .\-]{0,3}\d){12,}+")
+_NUMBER = re.compile(r"(?<!\d)\d(?:[ .\-/,_|\n]{0,3}\d){12,}+")
 _GROUP = re.compile(r"\d+")
 _CARD = re.compile(r"4\d{12}|3[0689]\d{12}|3[47]\d{13}|[2-9]\d{15,18}")
 # Dates side by side, and the order numbers of Amazon.
@@ -62,6 +64,7 @@ _PHONE = re.compile(
     | (?<![\w.,/+\-]) (?P<national>
         00[1-9]\d{{0,3}} [ .\-/] \d (?:{_SEP}\d){{5,11}}
       | \(0?\d{{2,4}}\) [ ]?\d (?:[ .\-]?\d){{4,8}}
+      | 0[1-9]\d{{8,11}} (?!\d)
       | 0[1-9]\d{{0,4}} [ .\-/]{{1,3}} \d (?:[ .\-/]{{0,3}}\d){{5,9}}
       | (?:1[ .\-]{{1,2}})? [2-9]\d\d [ .\-] \d{{3}} [ .\-] \d{{4}}
       | (?:1[ .\-]{{1,2}})? \([2-9]\d\d\) [ .\-]{{0,2}} \d{{3}} [ .\-] \d{{4}}

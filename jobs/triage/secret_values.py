@@ -60,18 +60,21 @@ _KEYS = (
     r"(?:api|access|secret|private|auth|account|encryption|signing|licen[cs]e|product|recovery|backup|shared)"
     r"[ _-]?(?:key|code)s?|(?:(?:api|access|auth|refresh|session|id|bearer|bot|csrf|reset)[ _-]?)?token"
     r"|(?:(?:api|client|app|webhook)[ _-]?)?secret|signature|sig|authorization|connection string"
+    r"|(?:wlan|wifi|sicherheits|lizenz|produkt|zugangs)?[ -]?schlussel"
 )
 _PHRASES = r"(?:seed|recovery|backup|secret|mnemonic)[ -]phrase"
-_FIRST_LETTERS = "2abcehiklmoprstvw密パп"
+_FIRST_LETTERS = "2abcehiklmoprstvwz密パп"
 _LABEL = re.compile(
     # For text in lower case, and what no label begins with is passed over first: five times as fast.
-    rf"(?=[{_FIRST_LETTERS}])(?<![a-z0-9])"
+    rf"(?=[{_FIRST_LETTERS}])(?:(?<![a-z0-9])"
     rf"(?:(?P<phrase>{_PHRASES})|(?P<password>{_PASSWORDS})|(?P<code>{_CODES})|(?P<key>{_KEYS}))"
-    r"(?![a-z0-9])"
+    # The end of a longer word: "dbPassword", "Zugangspasswort".
+    r"|(?<=[a-z])(?P<inner>password|passwort|kennwort|passwd|passphrase))(?![a-z0-9])"
 )
 _AFTER = re.compile(
     r"""(?:_\w{1,20}+)? ["'`*)\]]{0,3}
     (?: [ \t]{0,3} (?P<sign> := | =+>? | -> | : | >(?=\S) ) [ \t]{0,3} \n? [ \t]{0,3}
+      | \s{1,3} (?:is|was|were|has\ been|had\ been) \s (?:now\s)? (?:changed|set|reset|updated) \s to \s
       | \s{1,3} (?P<verb> is | was | ist | war | lautet | es | era | est ) \s? :? \s{1,3}
       | \s (?:for|of|on|in|to|fur|von|para|del?|pour|du) \s (?:[^\s\0]{1,40}\s){1,5}?
         (?:is|was|ist|war|lautet|es|era|est) \s
@@ -82,6 +85,15 @@ _AFTER = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _LINE = re.compile(r"(?:\s{1,3}is\b)?\s{0,3}[:=]?\s{0,3}(?P<value>[^\n\0]{8,400})", re.IGNORECASE)
+_PLAIN_WORDS = re.compile(r"(?: [a-z]{2,12}){2,8}(?=[ \t]*(?:\n|\Z))")
+_NEAR_WORD = re.compile(r"(?<=\s)[^\s\0]{8,64}")
+_NEAR_CHARACTERS, _DRAWN_LETTERS = 60, 8
+#: "login: ada / hunter2"
+_LOGIN = re.compile(
+    r"(?<![a-z0-9])(?:log-?in|logon|credentials?|zugang(?:sdaten)?|anmeldung|acceso|identifiants?)\s?[:=]\s?"
+    r"[^\s\0/,;|]{1,60}\s?(?P<by>[/,;|])\s?(?P<value>[^\s\0,;]{4,60})",
+    re.IGNORECASE,
+)
 _TRAILING = ".,;:)]}'\"`"
 _HIDDEN = re.compile(r"[Xx*•.\-_#?…]+")
 _SYMBOL = re.compile(r"\w[!@#$%^&*+=?~\\|]+\w|[#$%^&*+=~]")
@@ -113,11 +125,15 @@ def find_secrets(text: str) -> Iterator[Span]:
         if _is_token(run[0]):
             yield run.span()
         else:
-            found = _PREFIXED.finditer(text, *run.span())
-            yield from (match.span() for match in found if _has_digit(match[0]))
+            for found in _PREFIXED.finditer(text, *run.span()):
+                if _has_digit(found[0]) or _is_drawn(found[0]):
+                    yield found.span()
     if "://" in text or "bearer" in lower or "basic" in lower:
         yield from (match.span(match.lastgroup or 0) for match in _CREDENTIALS.finditer(text))
     yield from _find_labelled(text, lower)
+    for login in _LOGIN.finditer(text):
+        if _is_strong(login["value"]) or _has_digit(login["value"]) or login["by"] == "/":
+            yield login.span("value")
 
 
 def _find_labelled(text: str, lower: str) -> Iterator[Span]:
@@ -125,11 +141,36 @@ def _find_labelled(text: str, lower: str) -> Iterator[Span]:
         found = (_LINE if label["phrase"] else _AFTER).match(text, label.end())
         if found is None:
             continue
+        kind = "password" if label["inner"] else str(label.lastgroup)
         group = found.lastgroup or "value"
         value = found[group] if group == "quoted" else found[group].rstrip(_TRAILING) or found[group]
         start = found.start(group)
-        if label["phrase"] or _is_told(str(label.lastgroup), value, after=_announced_by(found)):
+        if label["phrase"] or _is_told(kind, value, after=_announced_by(found)):
             yield start, start + len(value)
+            if kind == "password" and found["sign"]:
+                yield from _rest_of_phrase(text, start + len(value))
+        elif kind == "password":
+            yield from _told_later(text, label.end())
+
+
+def _rest_of_phrase(text: str, start: int) -> Iterator[Span]:
+    """Further plain words up to the line's end, as in "correct horse battery staple"."""
+    found = _PLAIN_WORDS.match(text, start)
+    if found and not any(word in _ORDINARY for word in found[0].split()):
+        yield found.span()
+
+
+def _told_later(text: str, start: int) -> Iterator[Span]:
+    """What only a password looks like, soon after one was spoken of: "the one you gave me, X, fails"."""
+    for found in _NEAR_WORD.finditer(text, start, start + _NEAR_CHARACTERS):
+        value = found[0].rstrip(_TRAILING)
+        if (
+            len(value) >= _DRAWN_LETTERS
+            and _is_strong(value)
+            and not value.isdecimal()
+            and value.lower() != value
+        ):
+            yield found.start(), found.start() + len(value)
 
 
 def _announced_by(found: re.Match[str]) -> str:
@@ -152,6 +193,12 @@ def _is_told(kind: str, value: str, *, after: str) -> bool:
             return not _PARTICIPLE.fullmatch(value)
         case _:
             return _is_strong(value)
+
+
+def _is_drawn(value: str) -> bool:
+    """Long, and of letters of both cases in the midst of it: no slug is."""
+    tail = value.rpartition("_")[2]
+    return len(tail) >= 20 and tail.isalnum() and tail[1:].lower() != tail[1:] and tail.upper() != tail
 
 
 def _is_strong(value: str) -> bool:

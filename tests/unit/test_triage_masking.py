@@ -72,6 +72,13 @@ def test_a_mail_address_becomes_a_placeholder(value: str) -> None:
         *("3782 822463 10005", "30569309025904", "4222222222222", "6011 0009 9013 9424", "2223003122003222"),
         *("４１１１ １１１１ １１１１ １１１１", "٤١١١١١١١١١١١١١١١", "4111\u00a01111\u20111111\u20091111"),
         *("4\u200b111\u20601111\ufeff1111\u00ad1111", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"),
+        *(
+            "4111/1111/1111/1111",
+            "4111, 1111, 1111, 1111",
+            "4111_1111_1111_1111",
+            "4111 | 1111 | 1111 | 1111",
+        ),
+        "4111\n1111\n1111\n1111",
     ],
 )
 def test_a_card_number_becomes_a_placeholder(value: str) -> None:
@@ -79,7 +86,15 @@ def test_a_card_number_becomes_a_placeholder(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [IBAN, "DE89370400440532013000", "de89 3704 0044 0532 0130 00", "GB82-WEST-1234-5698-7654-32"]
+    "value",
+    [
+        IBAN,
+        "DE89370400440532013000",
+        "de89 3704 0044 0532 0130 00",
+        "GB82-WEST-1234-5698-7654-32",
+        "DE89_3704_0044_0532_0130_00",
+        "DE89 3704\n0044 0532 0130 00",
+    ],
 )
 def test_an_iban_becomes_a_placeholder(value: str) -> None:
     assert body_of(f"Pay to {value} soon") == "Pay to [IBAN_1] soon"
@@ -97,6 +112,7 @@ def test_an_iban_becomes_a_placeholder(value: str) -> None:
             "+４９ ３０ １２３４５６７",
             "+49\u00a030\u20111234567",
         ),
+        *("01711234567", "0612345678"),
         *("98765 43210", "+4\u200b9301234567"),
     ],
 )
@@ -111,6 +127,7 @@ def test_after_its_label_a_phone_number_needs_no_pattern() -> None:
 @pytest.mark.parametrize(
     "value",
     [
+        *("ghp_abcdefghijABCDEFGHIJabcdefghijABCDEF", "AKIAIOSFODNN7EXAMPLA"),
         *("sk-proj-abcDEF1234567890abcdef", "ghp_abcdefghijklmnopqrstuvwxyz012345", "AKIAIOSFODNN7EXAMPLE"),
         *("pat-eu1-01234567-89ab-cdef-0123-456789abcdef", "AIzaSyA-1234567890abcdefghijklmnopqrs"),
         *("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.SflKxwRJSMeKKF2QT4", "xoxb-123456789012-abcdefABCDEF"),
@@ -135,6 +152,13 @@ def test_a_key_is_known_by_its_form(value: str) -> None:
         ("the password for my account is ", "Hunter22!", ", sorry"),
         ("I changed my password to ", "s3cretX", " today"),
         ("Password:\n", "hunter2", "\nThanks"),
+        ("my password was changed to ", "Sommer2024", " today"),
+        ("the password you gave me, ", "Sommer2024!", ", fails"),
+        ("Zugangspasswort: ", "hunter22", " ok"),
+        ("dbPassword=", "hunter22", "\n"),
+        ("mypassword: ", "hunter22", " ok"),
+        ("WLAN-Schlüssel: ", "hunter2233", " ok"),
+        ("login: ada / ", "hunter2", " ok"),
         ("Passwort: ", "geheim", " bitte"),
         ("mein Passwort lautet ", "Sommer", " danke"),
         ("contraseña: ", "secreto", " gracias"),
@@ -496,3 +520,9 @@ def test_real_complaints_stay_readable() -> None:
         kinds.update(found[1] for found in PLACEHOLDER.finditer(ticket.body))
     assert changed <= 8, "of 400, at most 2 % altered by mistake"
     assert kinds["NAME"] == kinds["CARD"] == 0
+
+
+def test_a_phrase_of_plain_words_and_a_joined_name_are_masked() -> None:
+    assert "staple" not in body_of("Passphrase: purple horse battery staple\nThanks")
+    assert body_of("Password: please reset it for me").endswith("please reset it for me")
+    assert "Lovelace" not in body_of("write to @AdaLovelace", "Ada Lovelace")

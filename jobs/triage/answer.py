@@ -28,6 +28,7 @@ QUESTIONS = 5
 NOTES = 10
 UNSURE_BELOW = 0.4
 
+_UNSEEN = " \u00ad\u200b\u200c\u200d\u2060\ufeff"
 _SEARCHED_CHARS = 20_000
 _CANDIDATES = 100
 # An object that starts with a key, or a JSON string that holds one: "{\"priority\": ...
@@ -103,7 +104,7 @@ class Answer(BaseModel):
     @classmethod
     def _cut_summary(cls, summary: str) -> str:
         line = cut(one_line(summary), SUMMARY_CHARS)
-        if not line:
+        if not line or not line.strip(_UNSEEN):
             raise PydanticCustomError("empty", "empty")
         return line
 

@@ -113,12 +113,16 @@ class Triager:
                 self._pauses.check(model.provider)
                 answer = self._ask(inquiry, model, ticket)
             except ModelError as exc:
-                failures += (ProviderFailure(model.provider, exc.kind),)
-                if exc.kind != "crowded":
-                    self._note(model.provider, exc)
+                error = exc
+            except Exception as exc:  # noqa: BLE001 - whatever the fault is, the next is asked
+                line = f"asking the {model.provider} model failed ({type(exc).__name__}); please report it"
+                error = ModelError(line, kind="internal_fault")
             else:
                 attempts = inquiry.attempts
                 return to_verdict(answer, model.provider, model.model, attempts=attempts, failures=failures)
+            failures += (ProviderFailure(model.provider, error.kind),)
+            if error.kind != "crowded":
+                self._note(model.provider, error)
         return replace(decide_by_rules(ticket, failures), attempts=inquiry.attempts)
 
     def _ask(self, inquiry: "_Inquiry", model: Model, ticket: Ticket) -> Answer:

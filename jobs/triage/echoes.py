@@ -40,13 +40,15 @@ def is_echo(text: str, sop: str, holds: Callable[[str], bool]) -> bool:
 
 
 def hides_words(found: re.Match[str]) -> bool:
-    """Whether an encoded piece reads as text: a long path or a hash does not."""
+    """Whether an encoded piece reads as text, from its beginning or a little later: no path or hash does."""
     piece = re.sub("[ :=]", "", found[0])
-    try:
-        whole = len(piece) // 4 * 4
-        decoded = bytes.fromhex(piece) if found["hex"] else base64.b64decode(piece[:whole])
-    except ValueError:
-        return False
+    if found["hex"]:
+        return _is_text(bytes.fromhex(piece))
+    starts = (piece[start:] for start in range(4))
+    return any(_is_text(base64.b64decode(one[: len(one) // 4 * 4])) for one in starts)
+
+
+def _is_text(decoded: bytes) -> bool:
     return all(32 <= byte < 127 or byte in b"\n\t" for byte in decoded)
 
 

@@ -124,6 +124,7 @@ def test_the_first_object_that_fits_is_found(text: str) -> None:
         (answer_with(confidence=1).replace('"confidence": 1', '"confidence": ' + "1" * 5000), "no JSON"),
         (answer_with(confidence=None), "confidence: Input should be a valid number"),
         (answer_with(customer_summary=" \n\x00"), "customer_summary: empty"),
+        (answer_with(customer_summary="\u200b\u2060 \ufeff"), "customer_summary: empty"),
         (answer_with(customer_summary=None), "customer_summary"),
         (answer_with(reply_draft=""), "reply_draft: empty although reply_needed"),
         (answer_with(reply_draft=None), "reply_draft: empty although reply_needed"),

@@ -27,7 +27,7 @@ class ScriptedModel:
     """Says its words or raises its errors one after the other, the last for ever; remembers the questions."""
 
     provider: Provider
-    says: list[str | ModelError]
+    says: list[str | Exception]
     model: str = "scripted"
     budget_chars: int = fit(8192)
     asked: list[list[Message]] = field(default_factory=list)
@@ -36,7 +36,7 @@ class ScriptedModel:
     def ask(self, messages: list[Message]) -> str:
         self.asked.append(messages)
         said = self.says[min(len(self.asked), len(self.says)) - 1]
-        if isinstance(said, ModelError):
+        if isinstance(said, Exception):
             raise said
         return said
 
@@ -52,11 +52,11 @@ class Clock:
         return self.now
 
 
-def local(*says: str | ModelError, **changes: Any) -> ScriptedModel:
+def local(*says: str | Exception, **changes: Any) -> ScriptedModel:
     return ScriptedModel(Provider.LOCAL, list(says), **changes)
 
 
-def groq(*says: str | ModelError, **changes: Any) -> ScriptedModel:
+def groq(*says: str | Exception, **changes: Any) -> ScriptedModel:
     return ScriptedModel(Provider.GROQ, list(says), **changes)
 
 
@@ -134,7 +134,7 @@ def test_what_stays_too_large_goes_to_the_next_model_after_two_questions() -> No
 @pytest.mark.parametrize(
     "first", ["MARKER is nice", fault("invalid_answer"), fault("cut_answer"), fault("empty_answer")]
 )
-def test_an_answer_that_cannot_be_used_is_repaired_once_by_the_same_model(first: str | ModelError) -> None:
+def test_an_answer_that_cannot_be_used_is_repaired_once_by_the_same_model(first: str | Exception) -> None:
     model, other = local(first, answer_with()), groq(answer_with())
     verdict = triager(model, other).triage(TICKET)
     assert (verdict.provider, verdict.attempts, verdict.failures) == (Provider.LOCAL, 2, ())
@@ -263,6 +263,17 @@ def test_each_kind_of_fault_is_handed_over_once(down: ScriptedModel) -> None:
         Fault("it was refused_credential", settings_fault=True),
     )
     assert chain.take_faults() == ()
+
+
+def test_a_fault_of_our_own_in_asking_a_model_is_told_without_its_words_and_the_next_is_asked() -> None:
+    chain = triager(local(RecursionError(TICKET.body)), groq(answer_with()))
+    verdict = chain.triage(TICKET)
+    assert (verdict.provider, verdict.failures) == (
+        Provider.GROQ,
+        (ProviderFailure(Provider.LOCAL, "internal_fault"),),
+    )
+    line = "asking the local model failed (RecursionError); please report it"
+    assert chain.take_faults() == (Fault(line, settings_fault=False),)
 
 
 def test_nothing_is_logged(down: ScriptedModel, caplog: pytest.LogCaptureFixture) -> None:

@@ -327,6 +327,7 @@ ECHOES = [
     GUIDELINE[::-1],
     codecs.encode(GUIDELINE, "rot13"),
     base64.b64encode(GUIDELINE.encode()).decode(),
+    "x" + base64.b64encode(GUIDELINE.encode()).decode(),
     GUIDELINE.encode().hex(),
     "\u200b".join(GUIDELINE),
     "It stands between <ticket-0123456789abcdef> marks.",

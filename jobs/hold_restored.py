@@ -50,5 +50,7 @@ def behind_barrier(taken: Claim, ticket: Ticket, untold: Sequence[Channel]) -> l
 def hold_restored(desk: Desk, taken: Claim, ticket: Ticket, channels: Sequence[Channel]) -> Handled:
     """Hold the cards of ``channels``; where others may be told, the ticket is due again at once."""
     places = {one.name: one.place if isinstance(one, LookingChannel) else None for one in channels}
-    state = desk.insist(lambda: barrier.hold_restored(taken, ticket.created_at, places, desk.configured))
+    state = desk.insist(
+        lambda: barrier.hold_restored(taken, ticket.created_at, places, desk.configured, ticket.aliases)
+    )
     return handled_as(state)

@@ -46,13 +46,14 @@ def decide(doubt: Doubt, view: View, link: str, nonce: str) -> Decision:
 
     A card that was sent with another nonce is another bot's, or has another link: not to be seen is no proof.
     Where nothing was written down of the send, after a restore, another program's message with the link makes
-    it doubtful too: that may be the card of the bot before this one.
+    it doubtful too: that may be the card of the bot before this one. So may any card be a part's that the
+    ledger does not know as one.
     """
     if link and link in view.cards:
         return Decision.FOUND
     read = view.complete_since is not None and view.complete_since <= doubt.first_at - BEFORE_FIRST
     may_be_anothers = doubt.nonce != nonce and (doubt.nonce is not None or link in view.others)
-    if not read or view.blind or not link or may_be_anothers:
+    if not read or view.blind or not link or may_be_anothers or not doubt.knows_parts:
         return Decision.UNSEEN
     return Decision.ABSENT if doubt.seconds >= ARRIVED_SECONDS else Decision.EARLY
 

@@ -4,7 +4,7 @@ A backup does not know what was told after it was made. So a ticket created befo
 restored database went live, and not settled in it, is held until a look or a person decides.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -17,9 +17,11 @@ from models.database import on_postgres, read_clock, rerun_on_conflict, to_text,
 from models.deliveries import Delivery, DeliveryState
 from models.errors import BarrierRefused, LedgerUnused
 from models.sends import conclude_claim, lock_ticket
-from models.tickets import ProcessedTicket, TicketState
+from models.tickets import ProcessedTicket, TicketState, list_parts
 
 RESTORED = "restored"  #: the ``last_error`` of what the barrier holds
+RESTORED_UNSEEN = "restored_unseen"  #: the same, where no look can tell that no part was told for it
+HELD_BY_BARRIER = (RESTORED, RESTORED_UNSEEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +89,18 @@ def read_barrier() -> datetime | None:
 
 @rerun_on_conflict
 def hold_restored(
-    taken: Claim, created_at: datetime, places: Mapping[str, str | None], configured: Sequence[str]
+    taken: Claim,
+    created_at: datetime,
+    places: Mapping[str, str | None],
+    configured: Sequence[str],
+    shown: Collection[str] = (),
 ) -> TicketState | None:
     """Hold the claimed ticket's cards on the channels of ``places``, and end the claim (rule 9).
 
     ``created_at`` is the ticket's, from where a look begins; a place is where it looks, None where the
-    channel cannot. The ticket's state after it: unconfirmed, or retry where another channel may be told; None
-    where the claim was lost.
+    channel cannot. ``shown`` are the parts that HubSpot names: one that the ledger does not know as such may
+    have been told for it, and no look would ask for its card. The ticket's state after it: unconfirmed, or
+    retry where another channel may be told; None where the claim was lost.
     """
     with transaction():
         if (
@@ -101,23 +108,25 @@ def hold_restored(
             or not ProcessedTicket.select().where(is_mine(taken)).exists()
         ):
             return None
+        parts = {taken.ticket_id, *list_parts(taken.ticket_id)}
+        error = RESTORED if parts.issuperset(shown) else RESTORED_UNSEEN
         for channel, place in sorted(places.items()):
-            hold_delivery(taken.ticket_id, channel, created_at, place)
+            hold_delivery(taken.ticket_id, channel, created_at, place, error)
         # A person may confirm it without any verdict: a settled row names a provider.
         known = {
             "ticket_created_at": created_at,
             "provider": fn.COALESCE(ProcessedTicket.provider, "none"),
         }
         ProcessedTicket.update(**known).where(is_mine(taken)).execute()
-        return conclude_claim(taken, configured, 0.0, RESTORED)
+        return conclude_claim(taken, configured, 0.0, error)
 
 
-def hold_delivery(ticket_id: str, channel: str, created_at: datetime, place: str | None) -> None:
+def hold_delivery(ticket_id: str, channel: str, created_at: datetime, place: str | None, error: str) -> None:
     """The backup believed that it was not sent; one that turns out to be sent meanwhile stays so."""
     held = {
         "state": DeliveryState.UNCONFIRMED,
         "first_sending_at": created_at,
-        "last_error": RESTORED,
+        "last_error": error,
         "notice_at": None,
         **({} if place is None else {"place": place}),
     }

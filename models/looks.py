@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from peewee import SQL
 
-from models.barrier import RESTORED, read_barrier
+from models.barrier import HELD_BY_BARRIER, RESTORED_UNSEEN, read_barrier
 from models.claims import not_told_yet
 from models.database import clock, rerun_on_conflict, to_utc, transaction
 from models.deliveries import Delivery, DeliveryState
@@ -28,7 +28,8 @@ class Doubt:
 
     ``place`` and ``nonce`` are what was written ahead, None where nothing was. ``first_at`` is the time
     before which the card cannot have been sent. Where a restore holds it, or found it in doubt, ``parts``
-    were merged into it: one of them may have been told for it after the backup.
+    were merged into it: one of them may have been told for it after the backup. ``knows_parts`` is False
+    where HubSpot shows more of them than the ledger can name.
     """
 
     ticket_id: str
@@ -38,6 +39,7 @@ class Doubt:
     first_at: datetime
     seconds: float
     parts: tuple[str, ...] = ()
+    knows_parts: bool = True
 
 
 @rerun_on_conflict
@@ -75,18 +77,19 @@ def to_doubt(
     first_at: datetime | None,
     sending_at: datetime | None,
     created_at: datetime,
-    _: str | None,
+    error: str | None,
     now: Any,
 ) -> Doubt:
     first = first_at or sending_at or created_at
     seconds = (cast(datetime, to_utc(now)) - (sending_at or first)).total_seconds()
-    return Doubt(ticket_id, attempt, place, nonce, first, seconds, tuple(parts_of(ticket_id, merged)))
+    parts = tuple(parts_of(ticket_id, merged))
+    return Doubt(ticket_id, attempt, place, nonce, first, seconds, parts, error != RESTORED_UNSEEN)
 
 
 def is_of_a_backup(restored_at: datetime | None, sending_at: datetime | None, error: str | None) -> bool:
     """Whether the ledger cannot know what became of the card later: a restore lies between."""
     was_restored = restored_at is not None and sending_at is not None and sending_at < restored_at
-    return was_restored or error == RESTORED
+    return was_restored or error in HELD_BY_BARRIER
 
 
 def has_other_parts(card: Delivery, looked_for: Collection[str]) -> bool:

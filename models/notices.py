@@ -7,7 +7,7 @@ from typing import cast
 
 from peewee import SQL, Expression, ModelSelect, Node
 
-from models.barrier import RESTORED
+from models.barrier import HELD_BY_BARRIER
 from models.claims import lock_rows
 from models.database import clock, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
@@ -81,7 +81,7 @@ def give_back_restored(channel: str, notice: RestoredNotice) -> None:
 
 def held_by_restore(channel: str) -> Expression:
     held = (Delivery.channel == channel) & (Delivery.state == DeliveryState.UNCONFIRMED)
-    return held & (Delivery.last_error == RESTORED) & Delivery.ticket_id.in_(held_tickets())
+    return held & Delivery.last_error.in_(HELD_BY_BARRIER) & Delivery.ticket_id.in_(held_tickets())
 
 
 def held_tickets() -> "ModelSelect[ProcessedTicket]":

@@ -213,6 +213,22 @@ DOUBTS: tuple[Breakage, ...] = (
     ),
     broken(
         "restore barrier",
+        "a look decides although the ledger does not know all parts",
+        LOOK,
+        " or not doubt.knows_parts:\n",
+        ":\n",
+        TEST_LOOKS,
+    ),
+    broken(
+        "restore barrier",
+        "the parts that HubSpot shows are not handed over",
+        "jobs/hold_restored.py",
+        "places, desk.configured, ticket.aliases)",
+        "places, desk.configured)",
+        TEST_BARRIER,
+    ),
+    broken(
+        "restore barrier",
         "a merge that came during a look is not asked about",
         LOOKS,
         "        if card is None or has_other_parts(card, parts):\n",

@@ -12,7 +12,7 @@ from jobs.hubspot.client import HubSpotClient
 from jobs.hubspot.gateway import HubSpotGateway
 from jobs.run_report import Result
 from jobs.sandbox.hubspot import SimulatedHubSpot
-from models.barrier import hold_restored, raise_barrier, read_barrier
+from models.barrier import RESTORED_UNSEEN, hold_restored, raise_barrier, read_barrier
 from models.claims import Claim, claim
 from models.cursors import activate
 from models.database import connection, read_clock
@@ -20,8 +20,9 @@ from models.deliveries import Delivery, DeliveryState
 from models.errors import BarrierRefused, LedgerUnused
 from models.held import Release, confirm_ticket, resend_ticket
 from models.proposals import Proposal, propose
+from models.releases import skip_ticket
 from models.sends import record_sent
-from models.tickets import Source
+from models.tickets import SkipReason, Source
 from tests.fakes.channel import DIES_AFTER_SHOWING, NOT_SENT, UNKNOWN, FakeChannel, ProcessDied
 from tests.fakes.hubspot import make_ticket
 from tests.fakes.path import Path, settled_counts
@@ -141,6 +142,18 @@ def test_a_ticket_of_the_gap_is_held_and_not_told(two: RestoredPath, source: Sou
         assert (held.first_sending_at, held.place) == (IN_THE_GAP, None)
     two.let_time_pass()
     assert claim(["1"], "another", 60) == []
+
+
+def test_what_has_parts_that_the_ledger_does_not_know_is_held_for_a_person(
+    path: RestoredPath,
+) -> None:
+    path.find("3")
+    skip_ticket(path.ledger.claim("3"), SkipReason.OTHER_PIPELINE, IN_THE_GAP)
+    path.find("5")
+    path.restore()
+    merged = make_ticket("5", aliases=("3", "4"), created_at=IN_THE_GAP)
+    assert path.handle("5", merged).result is Result.HELD
+    assert path.ledger.delivery("5").last_error == RESTORED_UNSEEN
 
 
 def test_what_was_created_since_the_restore_is_told(path: RestoredPath) -> None:

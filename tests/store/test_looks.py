@@ -27,8 +27,9 @@ from models.deliveries import Delivery, DeliveryState
 from models.held import resend_ticket
 from models.looks import decide_absent, find_doubts, list_sent
 from models.merges import Merge, join_parts
+from models.releases import skip_ticket
 from models.sends import conclude_claim, record_sent, record_unknown
-from models.tickets import LedgerEntry, Source, TicketState
+from models.tickets import LedgerEntry, SkipReason, Source, TicketState, list_parts
 from models.write_ahead import begin_delivery
 from tests.store.conftest import CREATED, VERDICT, Ledger
 
@@ -156,6 +157,31 @@ def test_a_card_of_a_part_tells_for_what_a_restore_holds(world: World) -> None:
     assert world.ledger.delivery("5", BOT).message_id is None
     world.doubt("6", stored=True)
     assert world.lookout.look_where_due() == 1, "a part's card does not blind a later look"
+
+
+def test_a_restored_card_stays_in_doubt_where_the_ledger_does_not_know_all_of_its_parts(world: World) -> None:
+    """After the backup ticket 1 was told and became part of 3, which was skipped and became part of 5."""
+    world.tell("9")
+    world.show("1")
+    join_parts(Merge("3", ("1", "2")), Source.SWEEP)
+    assert skip_ticket(world.ledger.claim("3"), SkipReason.OTHER_PIPELINE, CREATED)
+    join_parts(Merge("5", ("3", "4", "1", "2")), Source.SWEEP)
+    assert list_parts("5") == ["4"]
+    hold_restored(world.ledger.claim("5"), CREATED, {BOT: world.bot.place}, ONE, ("3", "4", "1", "2"))
+    assert world.lookout.look_where_due() == 0
+    assert world.state("5") == ("unconfirmed", "unconfirmed")
+    world.show("5")
+    assert world.lookout.look(world.bot)
+    assert world.state("5") == ("notified", "sent")
+
+
+def test_a_restored_card_is_looked_for_where_all_of_its_parts_are_known(world: World) -> None:
+    """A part that is told for the merge is among those that HubSpot shows."""
+    world.tell("9")
+    join_parts(Merge("5", ("3", "4")), Source.SWEEP)
+    hold_restored(world.ledger.claim("5"), CREATED, {BOT: world.bot.place}, ONE, ("5", "3", "4"))
+    assert world.lookout.look_where_due() == 1
+    assert world.state("5")[1] == "pending"
 
 
 def test_a_card_of_a_part_tells_nothing_of_what_no_restore_holds(world: World) -> None:

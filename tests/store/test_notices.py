@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from jobs.name_held_tickets import name_held_tickets
 from jobs.notify.outcome import NotSent, Unknown
-from models.barrier import RESTORED
+from models.barrier import HELD_BY_BARRIER
 from models.database import connection
 from models.deliveries import Delivery
 from models.held import confirm_ticket, resend_ticket
@@ -57,7 +57,9 @@ def hold_restored(ledger: Ledger, count: int) -> FakeChannel:
     """So many cards that a restore holds, beside one of an ordinary doubt."""
     hold(ledger, *(str(100 + number) for number in range(count)))
     with connection():
-        Delivery.update(last_error=RESTORED).execute()
+        for number in range(count):
+            error = HELD_BY_BARRIER[number % 2]
+            Delivery.update(last_error=error).where(Delivery.ticket_id == str(100 + number)).execute()
     hold(ledger, "1")
     return FakeChannel("discord")
 

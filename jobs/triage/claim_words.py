@@ -11,7 +11,7 @@ DONE = {
         processed approved granted created opened filed informed notified contacted activated
         reactivated deactivated transferred reverted patched deployed applied corrected adjusted
         waived compensated reimbursed replaced repaired blocked whitelisted verified logged
-        prioritised prioritized assigned raised passed alerted paid sent returned
+        prioritised prioritized assigned raised passed alerted paid sent returned reversed
     """,
     "de": """
         erstattet zuruckerstattet zuruckgesetzt behoben gelost eskaliert weitergeleitet
@@ -37,7 +37,7 @@ SETTLED = {
     "en": """
         refunded reset fixed resolved solved escalated forwarded credited cancelled canceled restored unlocked
         closed issued approved granted filed notified transferred reverted patched corrected waived
-        compensated reimbursed replaced repaired verified reactivated paid
+        compensated reimbursed replaced repaired verified reactivated paid reversed
     """,
     "de": """
         erstattet zuruckerstattet zuruckgesetzt behoben gelost eskaliert weitergeleitet gutgeschrieben
@@ -75,7 +75,8 @@ TO_DO = {
 }
 #: "We have {} it", "ich habe es {}": up to six words between.
 WE_DID = {
-    "en": r"\b(?:i|we|our team|the team|support)(?:'ve| have| had|'d)?(?: \w+){0,2}? ",
+    "en": r"\b(?:i|we|(?:our|the) (?:\w+ )?(?:team|engineers?|developers?|colleagues?)|support)"
+    r"(?:'ve| have| had|'d)?(?: went ahead and)?(?: \w+){0,2}? ",
     "de": r"\b(?:(?:wir|ich|unser team) (?:haben|habe|hat)|(?:haben|habe) (?:wir|ich))\b(?: \w+){0,8}? ",
     "es": r"\b(?:hemos|he|nuestro equipo ha|el equipo ha)(?: \w+){0,3}? ",
     "fr": r"\b(?:nous avons|j'ai|notre equipe a|l'equipe a|nous vous avons)(?: \w+){0,3}? ",
@@ -94,6 +95,12 @@ WE_WILL = {
     "es": r"\b(?:vamos a|voy a)(?: \w+){0,2}? ",
     "fr": r"\b(?:nous allons|je vais)(?: \w+){0,2}? ",
 }
+#: With no participle of ``DONE``, or with one that only here is no describing word.
+DONE_OTHERWISE = (
+    r"\b(?:we|i)(?:'ve| have)? (?:took|taken) care of\b|\bconsider it (?:done|fixed|solved|resolved)\b"
+    r"|\b(?:bug|error|issue|problem|fault) (?:is|was) (?:now )?(?:gone|fixed|solved|resolved)\b"
+    r"|\b(?:fehler|problem|storung) (?:ist|wurde) (?:behoben|gelost|beseitigt)\b"
+)
 IT_WILL = {
     "en": r"\bwill (?:\w+ )?be (?:\w+ ){0,2}?",
     "de": r"\b(?:wird|werden) (?:\w+ ){0,5}?",
@@ -111,12 +118,18 @@ PROMISES = (
     r"\b(?:wir|ich) (?:erstatten?|ersetzen?|beheben?|stornieren?|uberweisen?|entschadigen?)\b",
     r"\b(?:le|les|te) (?:devolvemos|reembolsamos|abonamos)\b|\bvous (?:remboursons|creditons)\b",
     rf"\byou(?:'ll| will| are going to) (?:\w+ ){{0,3}}?{_GIFTS_EN}",
-    r"\b(?:we|i) (?:can )?(?:guarantee|promise|assure you|commit to)\b",
+    r"\b(?:we|i) (?:can )?(?:guarantee|promise|assure you|commit to)\b|\byou have (?:my|our) word\b",
+    r"\b(?:we|i)(?:'ll| will) (?:cover|pay(?: for)?|ship) (?:the|your|all|you)\b",
+    r"\b(?:we|i)(?:'re| are|'m| am) (?:sending|shipping) you (?:a|the|your) (?:new|replacement|spare)\b",
+    r"\b(?:replacement|refund|parcel|order) ships\b|\bexpect (?:a|your|the) (?:refund|credit|replacement)\b",
+    r"\b(?:won't|will not|never) be (?:charged|billed) again\b",
     r"\b(?:you are|you're) entitled to\b|\b(?:full|partial|complete) refund\b",
-    rf"\bsie (?:erhalten|bekommen) (?:\w+ ){{0,4}}?{_GIFTS_DE}|\bvolle \w*erstattung\b",
+    rf"\bsie (?:erhalten|bekommen) (?:\w+ ){{0,4}}?(?:geld zuruck\b|{_GIFTS_DE})",
+    r"\bvolle \w*erstattung\b",
     r"\b(?:wir|ich) (?:garantieren?|versprechen?|versichere?n?|sichern? \w+ zu)\b",
     rf"\b(?:recibira|tendra) (?:\w+ ){{0,3}}?{_GIFTS_ES}|\breembolso (?:completo|total)\b",
-    r"\b(?:garantizamos|garantizo|prometemos|prometo|aseguramos)\b|\b(?:le|les|te) reembolsaremos\b",
+    r"\b(?:garantizamos|garantizo|prometemos|prometo|aseguramos)\b",
+    r"\b(?:le|les|te) (?:reembolsa|devolve)remos\b",
     r"\b(?:solucionaremos|resolveremos|restableceremos|cancelaremos|abonaremos|compensaremos)\b",
     rf"\bvous (?:recevrez|aurez|obtiendrez) (?:\w+ ){{0,3}}?{_GIFTS_FR}",
     r"\b(?:garantissons|garantis|promettons|promets|assurons)\b|\bremboursement (?:integral|complet|total)\b",

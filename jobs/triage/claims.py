@@ -25,7 +25,7 @@ def _any_of(starts: dict[str, str], verbs: dict[str, str]) -> str:
 
 
 _WE_DID = re.compile(_any_of(words.WE_DID, words.DONE))
-_IT_WAS = re.compile(f"{_any_of(words.IT_WAS, words.SETTLED)}|{words.BRIEF}")
+_IT_WAS = re.compile("|".join((_any_of(words.IT_WAS, words.SETTLED), words.DONE_OTHERWISE, words.BRIEF)))
 _WE_WILL = re.compile(_any_of(words.WE_WILL, words.TO_DO))
 _IT_WILL = re.compile("|".join((_any_of(words.IT_WILL, words.SETTLED), *words.PROMISES)))
 

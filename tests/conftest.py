@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 from models.database import close_database, open_database
 from models.schema import deploy_migrations
 
+ORIGINAL = Path(__file__).resolve().parents[2] / "shared" / "seed" / "original-schema.sql"
+
 # How fast examples are drawn tells of the machine's load, not of the code.
 settings.register_profile("loaded machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("loaded machine")
@@ -101,6 +103,26 @@ def new_postgres(server_url: str) -> Iterator[Callable[..., str]]:
     close_database()
     for name in made:
         with_server(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def originals_url(new_postgres: Callable[..., str]) -> str:
+    """A database as the system before this one left it, without rows."""
+    url = new_postgres()
+    run_originals_schema(url)
+    return url
+
+
+def run_originals_schema(url: str) -> None:
+    if not ORIGINAL.exists():
+        pytest.skip("../shared/seed/original-schema.sql is not here")
+    run_there(url, ORIGINAL.read_text())
+
+
+def run_there(url: str, sql: str) -> None:
+    session = connect(url)
+    session.cursor().execute(sql)
+    session.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

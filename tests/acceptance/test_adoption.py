@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import Bench
-from tests.conftest import connect
-from tests.store.test_schema import ORIGINAL
+from tests.conftest import connect, run_originals_schema
 
 ROWS = 10_000
 TOLD_BY_THE_ORIGINAL = """
@@ -30,8 +29,7 @@ COUNTS = "SELECT count(*), count(*) FILTER (WHERE success), count(DISTINCT provi
 @pytest.fixture
 def told(postgres_bench: Bench) -> list[str]:
     """What the original told within the last week, most of which HubSpot still has."""
-    if not ORIGINAL.exists():
-        pytest.skip("../shared/seed/original-schema.sql is not here")
+    run_originals_schema(postgres_bench.env["DATABASE_URL"])
     recent = [
         postgres_bench.hubspot.add_ticket(
             f"Told {n}", "x", created_at=datetime.now(UTC) - timedelta(minutes=5 + n)
@@ -40,7 +38,6 @@ def told(postgres_bench: Bench) -> list[str]:
     ]
     ids = [*recent, *(str(10**9 + n) for n in range(ROWS - len(recent)))]
     with cursor(postgres_bench) as run:
-        run(ORIGINAL.read_text())
         run(TOLD_BY_THE_ORIGINAL, (ids,))
     return recent
 

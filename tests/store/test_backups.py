@@ -24,9 +24,8 @@ from models.job_runs import GOOD_RESULT, record_run
 from models.schema import deploy_migrations, migration_status
 from models.schema_drift import find_drift
 from models.tickets import TicketState, look_up_ticket
-from tests.conftest import connect, use_clients
+from tests.conftest import run_there, use_clients
 from tests.store.conftest import Ledger
-from tests.store.test_schema import ORIGINAL
 
 OVERLAP = timedelta(minutes=15)
 
@@ -223,18 +222,10 @@ def test_a_copy_of_sqlite_that_is_damaged_inside_is_refused(tmp_path: Path) -> N
 
 
 @pytest.fixture
-def original(new_postgres: Callable[..., str]) -> str:
-    if not ORIGINAL.exists():
-        pytest.skip("../shared/seed/original-schema.sql is not here")
-    url = new_postgres()
-    session = connect(url)
-    session.cursor().execute(ORIGINAL.read_text())
-    session.cursor().execute(
-        "INSERT INTO processed_tickets (ticket_id, provider) "
-        "SELECT n::text, 'local' FROM generate_series(1, 1000) n"
-    )
-    session.close()
-    return url
+def original(originals_url: str) -> str:
+    thousand = "SELECT n::text, 'local' FROM generate_series(1, 1000) n"
+    run_there(originals_url, f"INSERT INTO processed_tickets (ticket_id, provider) {thousand}")
+    return originals_url
 
 
 def test_a_plain_dump_of_the_original_is_restored_and_adopted(

@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +27,6 @@ from models.schema import (
 from models.schema_drift import find_drift, read_shape
 from tests.conftest import connect
 from tests.store.draw_migration_history import FILE, draw
-from tests.store.test_schema import ORIGINAL
 
 LATER = "20300101000000_later"
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -301,13 +300,9 @@ def test_rows_of_all_states_become_what_the_original_may_see(migrated: str) -> N
     }
 
 
-def test_the_original_runs_on_what_a_rollback_leaves(new_postgres: Callable[..., str], folder: Path) -> None:
-    if not ORIGINAL.exists():
-        pytest.skip("../shared/seed/original-schema.sql is not here")
-    url = new_postgres()
-    session = connect(url)
-    session.cursor().execute(ORIGINAL.read_text())
-    open_database(url)
+def test_the_original_runs_on_what_a_rollback_leaves(originals_url: str, folder: Path) -> None:
+    session = connect(originals_url)
+    open_database(originals_url)
     before = read_again()
     deploy_migrations()
     assert drift() == []

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -23,9 +22,8 @@ from models.schema import (
 )
 from models.switches import Switch
 from models.tickets import ProcessedTicket, TicketState, look_up_ticket
-from tests.conftest import connect
+from tests.conftest import connect, run_there
 
-ORIGINAL = Path(__file__).resolve().parents[3] / "shared" / "seed" / "original-schema.sql"
 MODELS = (ProcessedTicket, Delivery, WebhookEvent, Cursor, HourlyCount, JobRun, Switch)
 
 
@@ -142,18 +140,13 @@ def test_another_table_of_the_same_name_is_left_alone(opened: str) -> None:
 
 
 @pytest.fixture
-def original_url(new_postgres: Callable[..., str]) -> str:
-    if not ORIGINAL.exists():
-        pytest.skip("../shared/seed/original-schema.sql is not here")
-    url = new_postgres()
-    session = connect(url)
-    session.cursor().execute(ORIGINAL.read_text())
-    session.cursor().execute(
+def original_url(originals_url: str) -> str:
+    run_there(
+        originals_url,
         "INSERT INTO processed_tickets (ticket_id, provider, success, processed_at) VALUES"
-        " ('1', 'local', true, now() - interval '1 day'), ('2', 'groq', false, now() - interval '1 hour')"
+        " ('1', 'local', true, now() - interval '1 day'), ('2', 'groq', false, now() - interval '1 hour')",
     )
-    session.close()
-    return url
+    return originals_url
 
 
 def test_the_originals_database_is_adopted_and_its_rows_count_as_told(original_url: str) -> None:

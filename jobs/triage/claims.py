@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from jobs.triage import claim_words as words
-
-Span = tuple[int, int]
+from jobs.triage.spans import Span
 
 
 class Claim(StrEnum):

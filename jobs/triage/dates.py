@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-Span = tuple[int, int]
+from jobs.triage.spans import Span
 
 _MONTHS = {
     name: number

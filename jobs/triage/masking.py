@@ -17,8 +17,8 @@ from jobs.triage.folding import fold
 from jobs.triage.names import compile_name, find_own_words
 from jobs.triage.private_values import find_cards, find_ibans, find_mails, find_phones
 from jobs.triage.secret_values import find_secrets
+from jobs.triage.spans import Span, merge_spans
 
-Span = tuple[int, int]
 Finder = Callable[[str], Iterable[Span]]
 
 
@@ -140,7 +140,7 @@ class _Text:
 
     def take(self, kind: Kind, find: Finder) -> None:
         parts, at = [], 0
-        for start, end in _merge(find(self.plain)):
+        for start, end in merge_spans(find(self.plain)):
             self._found.append(((start, end), kind, _key(kind, self.plain[start:end])))
             parts += [self.plain[at:start], _BLANK * (end - start)]
             at = end
@@ -176,19 +176,6 @@ class _Book:
             self._entries[kind, key] = placeholder
             self.originals[placeholder] = NEVER_RESTORED.get(kind, value)
         return placeholder
-
-
-def _merge(spans: Iterable[Span]) -> Iterator[Span]:
-    """In order, those that overlap made one."""
-    first, last = -1, -1
-    for start, end in sorted(spans):
-        if start >= last:
-            if last > first:
-                yield first, last
-            first, last = start, end
-        last = max(last, end)
-    if last > first:
-        yield first, last
 
 
 def _key(kind: Kind, plain: str) -> str:

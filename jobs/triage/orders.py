@@ -21,8 +21,7 @@ from jobs.triage.order_words import (
     Order,
     Reach,
 )
-
-Span = tuple[int, int]
+from jobs.triage.spans import Span, merge_spans
 
 _SENTENCE_CHARACTERS = 400
 _PARAGRAPH_CHARACTERS = 1_500
@@ -69,7 +68,7 @@ def find_orders(text: str, *, wary: bool = False) -> list[Span]:
         found += islice(mild, MOST_ORDERS)
     if len(found) >= MOST_ORDERS:
         found.append((min(start for start, _ in found), len(plain)))
-    return [(places[start], places[end]) for start, end in _merge(found)]
+    return [(places[start], places[end]) for start, end in merge_spans(found)]
 
 
 def _find_strong(words: "_Words", plain: str) -> Iterator[Span]:
@@ -200,16 +199,6 @@ def _reach(plain: str, start: int, end: int, reach: Reach) -> Span:
     border, most = _BORDERS[reach]
     found = border.search(plain, end, end + most)
     return start, found.end() if found else min(len(plain), end + most)
-
-
-def _merge(spans: Iterable[Span]) -> list[Span]:
-    merged: list[Span] = []
-    for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(merged[-1][1], end)
-        elif end > start:
-            merged.append((start, end))
-    return merged
 
 
 def _by_first_word(phrases: Iterable[str]) -> dict[str, list[list[str]]]:

@@ -6,7 +6,7 @@ All patterns are linear: a repetition is possessive, bounded, or takes all that 
 import re
 from collections.abc import Iterator
 
-Span = tuple[int, int]
+from jobs.triage.spans import Span
 
 _AT = r"(?:@|%40|\s?[\[({]\s?at\s?[\])}]\s?|\s@\s(?=[\w-]{1,60}\.[A-Za-z]))"
 _DOT = r"(?:\.|\s?[\[({]\s?dot\s?[\])}]\s?)"

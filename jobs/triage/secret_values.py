@@ -6,7 +6,7 @@ All patterns are linear: a repetition is possessive, bounded, or takes all that 
 import re
 from collections.abc import Iterator
 
-Span = tuple[int, int]
+from jobs.triage.spans import Span
 
 # Forms that vendors publish for secret scanners, and what the web's standards say a credential looks like.
 _FORMS = re.compile(

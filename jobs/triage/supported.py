@@ -13,8 +13,7 @@ from enum import StrEnum
 from jobs.triage.dates import day_key, find_dates, numbers_like_days, times_to_wait, with_and_without_year
 from jobs.triage.folding import fold
 from jobs.triage.private_values import find_mails, find_phones
-
-Span = tuple[int, int]
+from jobs.triage.spans import Span
 
 
 class Fact(StrEnum):

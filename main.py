@@ -5,8 +5,11 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from jobs.verbs import options
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 UNFINISHED, MISUSED = 1, 2
 RELEASES = (("resend", "send a held ticket once more"), ("confirm", "count a held ticket as told"))
@@ -28,21 +31,30 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
+    # In the order in which --help lists them.
+    add_runs(verbs)
+    options.add_migrate_options(add_verb(verbs, "migrate", run_migrate, MIGRATE_WORDS))
+    add_views(verbs)
+    add_upkeep(verbs)
+    options.add_redteam_options(add_verb(verbs, "redteam", run_redteam, REDTEAM_WORDS))
+    add_releases(verbs)
+    return parser
+
+
+def add_runs(verbs: Verbs) -> None:
     run = add_verb(verbs, "run-once", run_once, "find new tickets, triage them, tell each once, and end")
     options.add_run_options(run)
 
     worker = add_verb(verbs, "worker", run_worker, "run for good: poll, sweep, webhooks, nightly jobs")
     worker.add_argument("--sandbox", action="store_true", help=options.SANDBOX_WORDS)
 
-    options.add_migrate_options(add_verb(verbs, "migrate", run_migrate, MIGRATE_WORDS))
 
+def add_views(verbs: Verbs) -> None:
     counts = add_verb(verbs, "stats", run_stats, "how many tickets were told, by whom, and what is open")
     counts.add_argument("--days", type=int, default=7, metavar="N", help="of the details (default: 7)")
     options.add_json(counts)
 
-    options.add_json(
-        add_verb(verbs, "health", run_health, "how things are, by the ledger: 0 healthy, 1 degraded")
-    )
+    options.add_json(add_verb(verbs, "health", run_health, HEALTH_WORDS))
 
     doctor = add_verb(verbs, "doctor", run_doctor, "look at every setting and service, and say what to mend")
     doctor.add_argument("--send-test-card", action="store_true", help="send one card marked as a test")
@@ -52,6 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     tickets.add_argument("--state", help="found, claimed, retry, notified, unconfirmed, skipped or merged")
     options.add_json(tickets)
 
+
+def add_upkeep(verbs: Verbs) -> None:
     forget = add_verb(verbs, "retention", run_retention, "forget old settled tickets, as every night")
     options.add_retention_options(forget)
 
@@ -64,16 +78,15 @@ def build_parser() -> argparse.ArgumentParser:
 
     options.add_reconcile_options(add_verb(verbs, "reconcile", run_reconcile, RECONCILE_WORDS))
 
-    options.add_redteam_options(add_verb(verbs, "redteam", run_redteam, REDTEAM_WORDS))
 
+def add_releases(verbs: Verbs) -> None:
     for name, words in RELEASES:
         release = add_verb(verbs, name, run_release, words)
         release.add_argument("ticket", metavar="TICKET", help="the HubSpot ticket id")
-    return parser
 
 
 def add_verb(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    verbs: Verbs,
     name: str,
     run: Callable[[argparse.Namespace], int],
     words: str,

@@ -8,10 +8,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
+from jobs.errors import SettingsError, SourceError
 from jobs.notify.channel import Channel, LookingChannel
 from jobs.notify.harmless import safe_link
 from jobs.notify.view import KnownCard, View
@@ -46,8 +47,8 @@ def decide(doubt: Doubt, view: View, link: str, nonce: str) -> Decision:
 
     A card that was sent with another nonce is another bot's, or has another link: not to be seen is no proof.
     Where nothing was written down of the send, after a restore, another program's message with the link makes
-    it doubtful too: that may be the card of the bot before this one. So may any card be a part's that the
-    ledger does not know as one.
+    it doubtful too: that may be the card of the bot before this one. So may any card be a part's that
+    neither the ledger nor HubSpot named.
     """
     if link and link in view.cards:
         return Decision.FOUND
@@ -75,11 +76,17 @@ def ignore(_: LedgerEntry) -> None:
     pass
 
 
+def name_none(_: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    return {}
+
+
 class LookOut:
     """Remembers when each card in doubt is to be looked for; one look at a time, from any thread.
 
     Every process looks for itself: what it finds is recorded once, whoever comes first. ``on_decided`` hears
-    where a ticket stands after a look decided one of its cards. Raises StoreError.
+    where a ticket stands after a look decided one of its cards. ``parts_of`` asks HubSpot for the parts that
+    a restored ledger does not know; it may raise SourceError or SettingsError.
+    Raises StoreError.
     """
 
     def __init__(
@@ -88,10 +95,12 @@ class LookOut:
         link_of: Callable[[str], str],
         on_decided: Callable[[LedgerEntry], object] = ignore,
         clock: Callable[[], float] = time.monotonic,
+        parts_of: Callable[[Sequence[str]], Mapping[str, Sequence[str]]] = name_none,
     ) -> None:
         self._channels = [one for one in channels if isinstance(one, LookingChannel)]
         self._configured = [one.name for one in channels]
         self._link_of, self._on_decided, self._clock = link_of, on_decided, clock
+        self._parts_of = parts_of
         self._left: dict[str, dict[tuple[str, int], Left]] = {one.name: {} for one in self._channels}
         self._blind: dict[str, dict[str, View]] = {one.name: {} for one in self._channels}
         self._lock = threading.Lock()
@@ -143,13 +152,28 @@ class LookOut:
     def _look_for(self, channel: LookingChannel, doubts: Sequence[Doubt]) -> int:
         """One scan of each place serves all the cards that were sent there."""
         self._left[channel.name], self._blind[channel.name] = {}, {}
-        places = by_place(doubts, channel.place)
+        places = by_place(self._with_parts(doubts), channel.place)
         decided = sum(self._look_at(channel, place, sent_there) for place, sent_there in places.items())
         sees = channel.place in places and channel.place not in self._blind[channel.name]
         # Rule 7: it is paused only while it cannot look.
         if sees and switches.lift_doubt(channel.name, channel.key_hash):
             releases.hasten_retries(PAUSED)
         return decided
+
+    def _with_parts(self, doubts: Sequence[Doubt]) -> Sequence[Doubt]:
+        """Asked before the look: what was told for a part that comes later, this ledger knows."""
+        unknown = [one.ticket_id for one in doubts if not one.knows_parts]
+        try:
+            named = self._parts_of(unknown) if unknown else {}
+        except (SourceError, SettingsError) as error:
+            log.warning("a look cannot ask for merged tickets", extra={"reason": str(error)})
+            return doubts
+        return [
+            replace(one, parts=tuple(dict.fromkeys((*one.parts, *named[one.ticket_id]))), knows_parts=True)
+            if one.ticket_id in named
+            else one
+            for one in doubts
+        ]
 
     def _look_at(self, channel: LookingChannel, place: str, doubts: Sequence[Doubt]) -> int:
         since = min(one.first_at for one in doubts) - BEFORE_FIRST

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from models.barrier import RESTORED
+from models.barrier import HELD_BY_BARRIER
 from tests.simulation.absence import is_always_ours, judge_absence
 from tests.simulation.clock import CLOCKS_APART, DAY
 from tests.simulation.ending import Ending, Row, Settled, read_endings, settled_of
@@ -198,7 +198,7 @@ def judge_final_skip(world: World, ending: Ending, settled: Settled) -> Iterator
 def judge_hold(world: World, ending: Ending, told: Row) -> Iterator[str]:
     channel = told["channel"]
     behind_barrier = ending.ticket.created_at < world.truth.barrier_at
-    if told["last_error"] == RESTORED and behind_barrier and not (channel == BOT and sees(world)):
+    if told["last_error"] in HELD_BY_BARRIER and behind_barrier and not (channel == BOT and sees(world)):
         return
     if told["state"] == "refused":
         if [send.answer for send in ending.sends_on(channel)].count("not sent") < 2:

@@ -122,13 +122,14 @@ class Worker:
         if activated_at is None:
             return
         self.world.truth.activated_at = activated_at.timestamp()
-        link_of = self._parts.gateway.fetch_account().ticket_link
+        gateway = self._parts.gateway
+        link_of = gateway.fetch_account().ticket_link
         gates = ChannelGates(
             self._parts.channels,
             link_of,
             clock=self._seconds,
             most_held=self.shape.threads,
-            lookout=LookOut(self._parts.channels, link_of, clock=self._seconds),
+            lookout=LookOut(self._parts.channels, link_of, clock=self._seconds, parts_of=gateway.fetch_parts),
         )
         desk = replace(
             build_desk(self._parts, self.name, activated_at, gates),

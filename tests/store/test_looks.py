@@ -1,6 +1,6 @@
 """Rule 5 on the real ledger: what is looked for, and what a look may change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jobs.channel_gates import ChannelGates
+from jobs.errors import SourceError
 from jobs.look_for_cards import LookOut
 from jobs.name_held_tickets import name_held_tickets
 from jobs.notify.card import build_minimal_card
@@ -58,11 +59,21 @@ class World:
         self.bot = DiscordBot(discord.api_url, discord.bot.token, discord.channel.channel_id)
         self.watch = Watch()
         self.decided: list[tuple[str, str]] = []
+        self.named: dict[str, Sequence[str]] = {}
+        self.asked: list[str] = []
+        self.hubspot_is_away = False
         self.lookout = self.another()
 
     def another(self) -> LookOut:
         """Another process's."""
-        return LookOut([self.bot], link_of, self.note, self.watch)
+        return LookOut([self.bot], link_of, self.note, self.watch, self.name_parts)
+
+    def name_parts(self, ticket_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """As HubSpot would."""
+        self.asked += [*ticket_ids]
+        if self.hubspot_is_away:
+            raise SourceError("HubSpot is away")
+        return {one: self.named[one] for one in ticket_ids if one in self.named}
 
     def note(self, entry: LedgerEntry) -> None:
         self.decided.append((entry.ticket_id, entry.state.value))
@@ -159,20 +170,43 @@ def test_a_card_of_a_part_tells_for_what_a_restore_holds(world: World) -> None:
     assert world.lookout.look_where_due() == 1, "a part's card does not blind a later look"
 
 
-def test_a_restored_card_stays_in_doubt_where_the_ledger_does_not_know_all_of_its_parts(world: World) -> None:
-    """After the backup ticket 1 was told and became part of 3, which was skipped and became part of 5."""
+@pytest.fixture
+def unseen(world: World) -> World:
+    """After the backup ticket 1 may have been told; it is part of 3, which was skipped and is part of 5."""
     world.tell("9")
-    world.show("1")
     join_parts(Merge("3", ("1", "2")), Source.SWEEP)
     assert skip_ticket(world.ledger.claim("3"), SkipReason.OTHER_PIPELINE, CREATED)
     join_parts(Merge("5", ("3", "4", "1", "2")), Source.SWEEP)
-    assert list_parts("5") == ["4"]
+    assert list_parts("5") == ["4"], "the ledger knows no way from 5 to 1"
     hold_restored(world.ledger.claim("5"), CREATED, {BOT: world.bot.place}, ONE, ("3", "4", "1", "2"))
-    assert world.lookout.look_where_due() == 0
-    assert world.state("5") == ("unconfirmed", "unconfirmed")
-    world.show("5")
-    assert world.lookout.look(world.bot)
-    assert world.state("5") == ("notified", "sent")
+    return world
+
+
+def test_hubspot_is_asked_for_the_parts_that_a_restored_ledger_does_not_know(unseen: World) -> None:
+    unseen.show("1")
+    unseen.named["5"] = ("3", "4", "1", "2")
+    assert unseen.lookout.look_where_due() == 1
+    assert unseen.state("5") == ("notified", "sent")
+    assert unseen.asked == ["5"]
+
+
+def test_a_restored_card_goes_again_where_no_part_that_hubspot_names_was_told(unseen: World) -> None:
+    unseen.named["5"] = ("3", "4", "1", "2")
+    assert unseen.lookout.look_where_due() == 1
+    assert unseen.state("5")[1] == "pending"
+
+
+@pytest.mark.parametrize("is_away", [True, False])
+def test_a_restored_card_stays_in_doubt_while_hubspot_does_not_name_its_parts(
+    unseen: World, is_away: bool
+) -> None:
+    unseen.show("1")
+    unseen.hubspot_is_away = is_away
+    assert unseen.lookout.look_where_due() == 0
+    assert unseen.state("5") == ("unconfirmed", "unconfirmed")
+    unseen.show("5")
+    assert unseen.lookout.look(unseen.bot)
+    assert unseen.state("5") == ("notified", "sent")
 
 
 def test_a_restored_card_is_looked_for_where_all_of_its_parts_are_known(world: World) -> None:

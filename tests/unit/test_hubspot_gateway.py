@@ -96,7 +96,15 @@ def found_ids(gateway: HubSpotGateway, after_id: str = "0", end: datetime = END)
 
 def test_the_gateway_has_no_method_that_writes() -> None:
     public = {name for name, _ in inspect.getmembers(HubSpotGateway) if not name.startswith("_")}
-    assert public == {"now", "close", "fetch_account", "search_created", "search_changed", "fetch_tickets"}
+    assert public == {
+        "now",
+        "close",
+        "fetch_account",
+        "search_created",
+        "search_changed",
+        "fetch_tickets",
+        "fetch_parts",
+    }
     client = {name for name, _ in inspect.getmembers(HubSpotClient) if not name.startswith("_")}
     reads = {"search", "batch_read", "batch_associations", "account_details", "has_property"}
     assert client == {"now", "close", *reads}
@@ -488,6 +496,19 @@ def test_a_merged_id_asked_for_beside_what_it_became_is_answered_once_and_given_
     tickets = gateway.fetch_tickets([one, became])
     assert {asked: ticket.ticket_id for asked, ticket in tickets.items()} == {one: became, became: became}
     assert len(tickets[became].aliases) == 4, "those of the earlier merge too"
+
+
+def test_all_parts_of_a_ticket_are_named_in_one_request(gateway: HubSpotGateway, portal: Recording) -> None:
+    one, two, three, gone = (portal.add_ticket(name) for name in ("one", "two", "three", "gone"))
+    first = portal.merge(one, two)
+    became = portal.merge(first, three)
+    portal.archive(gone)
+    gateway.fetch_account()
+    before = len(portal.bodies)
+    parts = gateway.fetch_parts([became, gone, "x"])
+    assert {one_id: set(of) for one_id, of in parts.items()} == {became: {became, first, one, two, three}}
+    assert len(portal.bodies) == before + 1
+    assert set(gateway.fetch_parts([one])[one]) == {became, first, one, two, three}
 
 
 def test_a_merged_id_whose_ticket_is_in_the_bin_is_left_out(

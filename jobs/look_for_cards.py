@@ -147,7 +147,11 @@ class LookOut:
             known = [(one, left.get((one.ticket_id, one.attempt))) for one in doubts]
             if doubts and not any(last is None or last.is_due(one, now) for one, last in known):
                 return 0
-            return self._look_for(channel, doubts)
+            decided = self._look_for(channel, doubts)
+            if decided and self._blind[channel.name]:
+                # What was just found may be the first cards that the ledger knows, and that can be read back.
+                decided += self._look_for(channel, looks.find_doubts(channel.name))
+            return decided
 
     def _look_for(self, channel: LookingChannel, doubts: Sequence[Doubt]) -> int:
         """One scan of each place serves all the cards that were sent there."""

@@ -12,7 +12,7 @@ from typing import cast
 from peewee import fn
 
 from models.claims import Claim, is_mine
-from models.cursors import Cursor
+from models.cursors import Cursor, activate
 from models.database import on_postgres, read_clock, rerun_on_conflict, to_text, to_utc, transaction
 from models.deliveries import Delivery, DeliveryState
 from models.errors import BarrierRefused, LedgerUnused
@@ -52,13 +52,27 @@ def raise_barrier(went_live_at: datetime | None = None, ahead: timedelta = timed
         return Barrier(wanted, raised=True)
 
 
+@rerun_on_conflict
+def replace_lost_ledger(notify_since: datetime, overlap: timedelta) -> Barrier:
+    """The same for an empty ledger in the place of one that is lost, with whatever backup there was.
+
+    It is activated at ``notify_since``, and what was created from then on until now is held, in one
+    transaction: no worker can open the one without the other. Nothing but ``raise_barrier`` where the ledger
+    is in use. Raises BarrierRefused where ``notify_since`` lies in the database's future.
+    """
+    with transaction():
+        activate(read_clock(), notify_since, overlap)
+        return raise_barrier()
+
+
 def lock_ledger() -> Cursor:
     """The ledger's own row; raises LedgerUnused where nothing was ever told by it."""
     query = Cursor.select().where((Cursor.name == "ledger") & Cursor.activated_at.is_null(False))
     for ledger in query.for_update() if on_postgres() else query:
         return ledger
     raise LedgerUnused(
-        "this ledger was never used, so nothing in it was restored; check DATABASE_URL, or just start"
+        "this ledger was never used, so nothing in it was restored; check DATABASE_URL; where it replaces a "
+        "lost one, set NOTIFY_SINCE to a time before the loss and call again; else just start"
     )
 
 

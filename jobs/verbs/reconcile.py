@@ -16,9 +16,9 @@ from jobs.verbs.printing import print_json, remark, say
 from jobs.verbs.run import log_level_of
 from jobs.wiring import build_gateway
 from models import reconciliation, schema
-from models.barrier import Barrier, raise_barrier, read_barrier
+from models.barrier import Barrier, raise_barrier, read_barrier, replace_lost_ledger
 from models.database import close_database, open_database
-from models.errors import BarrierRefused
+from models.errors import BarrierRefused, LedgerUnused
 
 EXAMPLE = "2026-11-24T09:00:00Z"
 NOW = "now"
@@ -32,7 +32,7 @@ def reconcile(since: str | None, restored_at: str | None, *, as_json: bool) -> i
     start_logging(log_level_of(settings))
     with open_ledger(settings):
         if restored_at is not None:
-            (remark if as_json else say)(barrier_line(raise_barrier_to(went_live_at)))
+            (remark if as_json else say)(barrier_line(raise_barrier_to(went_live_at, settings)))
         with closing(build_gateway(settings)) as gateway:
             if restored_at is not None:
                 raise_by_hubspots_clock(gateway, went_live_at)
@@ -73,9 +73,16 @@ def open_ledger(settings: Settings) -> Iterator[None]:
         close_database()
 
 
-def raise_barrier_to(went_live_at: datetime | None) -> Barrier:
+def raise_barrier_to(went_live_at: datetime | None, settings: Settings) -> Barrier:
+    """An unused ledger is in the place of a lost one where NOTIFY_SINCE says how far back to go."""
+    since, overlap = settings.notify_since, timedelta(seconds=settings.poll_overlap_seconds)
     try:
-        return raise_barrier(went_live_at)
+        try:
+            return raise_barrier(went_live_at)
+        except LedgerUnused:
+            if since is None or went_live_at is not None:
+                raise
+            return replace_lost_ledger(since, overlap)
     except BarrierRefused as error:
         raise InputError(f"--restored-at: {error}") from None
 

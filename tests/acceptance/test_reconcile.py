@@ -1,4 +1,4 @@
-"""``reconcile`` in a process of its own: what every source missed, and a ledger restored from a backup."""
+"""``reconcile`` in a process of its own: what every source missed, and a ledger that was restored or lost."""
 
 import os
 import time
@@ -13,6 +13,7 @@ from models.deliveries import Delivery
 from models.proposals import Proposal, propose
 from models.tickets import ProcessedTicket, Source
 from tests.acceptance.conftest import Bench, Finished
+from tests.acceptance.test_discord_bot import by_bot
 from tests.acceptance.test_sources import add_unindexed, show_all, sources
 from tests.conftest import use_clients, with_server
 
@@ -85,7 +86,9 @@ def test_times_that_are_none_and_a_ledger_without_a_past_are_one_line(sqlite_ben
     one_line(bench.run("reconcile"), 2, "migrate deploy")
     bench.run("migrate")
     one_line(bench.run("reconcile"), 2, "never used", "run-once")
-    one_line(bench.run("reconcile", "--restored-at", "now"), 2, "never used")
+    without = {"NOTIFY_SINCE": ""}
+    one_line(bench.run("reconcile", "--restored-at", "now", **without), 2, "never used", "set NOTIFY_SINCE")
+    one_line(bench.run("reconcile", "--restored-at", "2026-01-01"), 2, "never used")
     bench.run("run-once")
     one_line(bench.run("reconcile", "--restored-at", "2999-01-01"), 2, "--restored-at:", "the future")
     one_line(bench.run("reconcile", "--restored-at", "1999-12-31"), 2, "--restored-at:", "activation")
@@ -103,22 +106,27 @@ class Backup:
     restore: Callable[[], object]
 
 
+def empty_database(bench: Bench) -> None:
+    url = bench.env["DATABASE_URL"]
+    if url.startswith("sqlite"):
+        for left in bench.folder.glob("triage.db*"):
+            left.unlink()
+    else:
+        with_server(url, "DROP SCHEMA public CASCADE")
+        with_server(url, "CREATE SCHEMA public")
+
+
 @pytest.fixture
 def backup(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Backup:
     """By the verbs; what came after the backup is lost with the database."""
     use_clients(monkeypatch)
-    url, file = bench.env["DATABASE_URL"], bench.folder / "ledger.backup"
+    file = bench.folder / "ledger.backup"
 
     def make() -> None:
         assert bench.run("backup", str(file), PATH=os.environ["PATH"]).code == 0
 
     def restore() -> None:
-        if url.startswith("sqlite"):
-            for left in bench.folder.glob("triage.db*"):
-                left.unlink()
-        else:
-            with_server(url, "DROP SCHEMA public CASCADE")
-            with_server(url, "CREATE SCHEMA public")
+        empty_database(bench)
         finished = bench.run("restore", str(file), PATH=os.environ["PATH"])
         assert finished.code == 0, finished.err
         assert "reconcile --restored-at now" in finished.out
@@ -225,3 +233,67 @@ def test_a_dry_run_shows_no_card_that_a_run_would_hold(bench: Bench, restored: R
     dry = bench.run("run-once", "--dry-run", "--json")
     assert (dry.cards, dry.json["found"]) == (0, 10)
     assert any("10 of them were created before the restore" in note for note in dry.json["notes"])
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Tickets that were told, and those of the outage, when the ledger was gone with all its backups."""
+
+    told: list[str]
+    of_the_outage: list[str]
+
+    @property
+    def every(self) -> list[str]:
+        return [*self.told, *self.of_the_outage]
+
+
+def lose_ledger(bench: Bench) -> Lost:
+    told = bench.add(12)
+    assert bench.run("run-once", "--json").json["notified"] == 12
+    empty_database(bench)
+    return Lost(told, bench.add(3, "Of the outage"))
+
+
+def start_afresh(bench: Bench) -> Finished:
+    """What docs/database.md says; the bench's NOTIFY_SINCE lies before all of it."""
+    assert bench.run("migrate", "deploy").code == 0
+    barrier = bench.run("reconcile", "--restored-at", "now")
+    assert (barrier.code, "15 in HubSpot = 0 told + 0 held + 15 open" in barrier.out) == (0, True)
+    assert "the ledger counts as restored at" in barrier.out
+    return bench.run("run-once", "--json")
+
+
+def test_a_fresh_start_after_the_loss_of_everything_tells_nothing_twice_on_a_webhook(bench: Bench) -> None:
+    lost = lose_ledger(bench)
+    run = start_afresh(bench)
+    assert (run.code, run.json["notified"], run.json["unconfirmed"]) == (1, 0, 15)
+    assert bench.cards_of(lost.every) == [1] * 12 + [0] * 3
+    for ticket in lost.told:
+        assert bench.run("confirm", ticket).code == 0
+    for ticket in lost.of_the_outage:
+        assert bench.run("resend", ticket).code == 0
+    later = bench.hubspot.add_ticket("Later", "How do I export?")
+    time.sleep(1.1)
+    assert bench.run("run-once", "--json").json["notified"] == 4
+    assert bench.cards_of([*lost.every, later]) == [1] * 16
+
+
+def test_a_fresh_start_with_a_bot_is_decided_by_what_its_channel_tells(bench: Bench) -> None:
+    by_bot(bench)
+    lost = lose_ledger(bench)
+    run = start_afresh(bench)
+    assert (run.code, run.json["notified"], run.json["unconfirmed"]) == (0, 15, 0)
+    assert bench.cards_of(lost.every) == [1] * 15
+    assert [message for message in bench.discord.messages if not message.embeds] == [], "nobody was asked"
+
+
+def test_a_ledger_in_use_is_no_fresh_start(sqlite_bench: Bench) -> None:
+    bench = sqlite_bench
+    bench.run("run-once", NOTIFY_SINCE="")
+    with bench.ledger():
+        activated_at = Cursor.get_by_id("ledger").activated_at
+    assert bench.run("reconcile", "--restored-at", "now").code == 0
+    with bench.ledger():
+        ledger = Cursor.get_by_id("ledger")
+    assert ledger.activated_at == activated_at
+    assert ledger.restored_at > activated_at

@@ -12,9 +12,16 @@ from jobs.hubspot.client import HubSpotClient
 from jobs.hubspot.gateway import HubSpotGateway
 from jobs.run_report import Result
 from jobs.sandbox.hubspot import SimulatedHubSpot
-from models.barrier import RESTORED_UNSEEN, hold_restored, raise_barrier, read_barrier
+from models.barrier import (
+    RESTORED_UNSEEN,
+    hold_restored,
+    in_milliseconds,
+    raise_barrier,
+    read_barrier,
+    replace_lost_ledger,
+)
 from models.claims import Claim, claim
-from models.cursors import activate
+from models.cursors import activate, read_known_ledger
 from models.database import connection, read_clock
 from models.deliveries import Delivery, DeliveryState
 from models.errors import BarrierRefused, LedgerUnused
@@ -117,6 +124,20 @@ def test_a_time_that_cannot_be_a_restores_is_refused(opened: Ledger) -> None:
 def test_a_ledger_that_was_never_used_has_nothing_to_hold(store_url: str) -> None:
     with pytest.raises(LedgerUnused):
         raise_barrier()
+
+
+def test_a_ledger_in_the_place_of_a_lost_one_opens_and_holds_in_one_step(store_url: str) -> None:
+    overlap = timedelta(minutes=15)
+    with pytest.raises(BarrierRefused):
+        replace_lost_ledger(read_clock() + HOUR, overlap)
+    assert read_known_ledger() is None, "nothing of it stays"
+    since = read_clock() - HOUR
+    barrier = replace_lost_ledger(since, overlap)
+    ledger = read_known_ledger()
+    assert ledger is not None
+    assert (ledger.activated_at, ledger.restored_at) == (in_milliseconds(since), barrier.restored_at)
+    assert replace_lost_ledger(since - HOUR, overlap).restored_at > barrier.restored_at
+    assert read_known_ledger().activated_at == ledger.activated_at, "it is fixed once"  # type: ignore[union-attr]
 
 
 def test_a_claim_brings_the_barrier(path: RestoredPath) -> None:

@@ -210,12 +210,14 @@ def test_a_restored_card_stays_in_doubt_while_hubspot_does_not_name_its_parts(
 
 
 def test_a_restored_card_is_looked_for_where_all_of_its_parts_are_known(world: World) -> None:
-    """A part that is told for the merge is among those that HubSpot shows."""
+    """A part that is told for the merge is among those that HubSpot shows; absent, it is due at once."""
     world.tell("9")
     join_parts(Merge("5", ("3", "4")), Source.SWEEP)
-    hold_restored(world.ledger.claim("5"), CREATED, {BOT: world.bot.place}, ONE, ("5", "3", "4"))
+    just_now = datetime.now(UTC) - timedelta(minutes=2)
+    hold_restored(world.ledger.claim("5"), just_now, {BOT: world.bot.place}, ONE, ("5", "3", "4"))
     assert world.lookout.look_where_due() == 1
     assert world.state("5")[1] == "pending"
+    assert [one.ticket_id for one in claim(find_due(1), "another", 60)] == ["5"]
 
 
 def test_a_card_of_a_part_tells_nothing_of_what_no_restore_holds(world: World) -> None:

@@ -67,8 +67,7 @@ def test_five_cold_timeouts_leave_the_breaker_shut_and_the_model_is_loaded(ollam
         verdicts = list(pool.map(lambda number: chain.triage(ticket(number)), range(FAILURES)))
         assert {verdict.failures for verdict in verdicts} == {LOADING}
         faults = [fault.line for fault in chain.take_faults()]
-        wait_until(lambda: bool(ollama.loaded))
-        assert chain.triage(ticket(9)).provider is Provider.LOCAL
+        wait_until(lambda: chain.triage(ticket(9)).provider is Provider.LOCAL)
     assert opened == []
     assert faults == ["llama3.2 is still being loaded by Ollama; until then tickets are told without it"]
 
@@ -99,8 +98,7 @@ def test_a_model_that_was_unloaded_meanwhile_is_loaded_again(ollama: SimulatedOl
         assert chain.triage(ticket(1)).failures == LOADING
         assert chain.triage(ticket(2)).failures == LOADING
         asked = len(ollama.chats)
-        wait_until(lambda: bool(ollama.loaded))
-        assert chain.triage(ticket(3)).provider is Provider.LOCAL
+        wait_until(lambda: chain.triage(ticket(3)).provider is Provider.LOCAL)
     assert asked == 2, "who comes while it is loaded asks nobody"
 
 

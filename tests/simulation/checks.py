@@ -197,7 +197,8 @@ def judge_final_skip(world: World, ending: Ending, settled: Settled) -> Iterator
 
 def judge_hold(world: World, ending: Ending, told: Row) -> Iterator[str]:
     channel = told["channel"]
-    behind_barrier = ending.ticket.created_at < world.truth.barrier_at
+    # What it became may hold a part that the lost ledger told.
+    behind_barrier = told_creation(world, ending.ticket) < world.truth.barrier_at
     if told["last_error"] in HELD_BY_BARRIER and behind_barrier and not (channel == BOT and sees(world)):
         return
     if told["state"] == "refused":

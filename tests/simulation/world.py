@@ -209,6 +209,8 @@ class World:
         self.go_down(FOREVER)
         self.outside.restore()
         self.truth.restored_at = self.time.now
+        for row in self.outside.rows(IN_DOUBT):  # on its way as the backup was made
+            self.truth.doubted.setdefault(row["ticket_id"], []).append(self.time.now)
         operator = Process("operator", mortal=False)
         self.scheduler.spawn(operator, "restore", self._raise_barrier)
 

@@ -239,15 +239,19 @@ def _check_postgres(value: str) -> None:
     # libpq ends the password at the first @ or /, urlsplit at the last @ before the first /, ? or #.
     if value.count("@") > ("@" in parts.netloc) or "#" in value or " " in value:
         raise ValueError(UNENCODED)
-    try:
-        port_is_usable = parts.port != 0
-    except ValueError:
-        port_is_usable = False
-    if not port_is_usable:
+    # libpq tries several hosts in order: of a failover the one that takes writes.
+    if not all(has_usable_port(host) for host in parts.netloc.rpartition("@")[2].split(",")):
         raise ValueError("has a port that is not a number from 1 to 65535")
     if not parts.path.strip("/") or "/" in parts.path[1:]:
         raise ValueError("does not end in a slash and the name of one database")
     _check_postgres_options(parts.query)
+
+
+def has_usable_port(host: str) -> bool:
+    try:
+        return urlsplit(f"//{host}").port != 0
+    except ValueError:
+        return False
 
 
 def _check_postgres_options(query: str) -> None:

@@ -5,6 +5,7 @@ import select
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -39,10 +40,35 @@ SQLITE_RERUNS = 2  # each has waited ten seconds for the lock
 CONNECT_SECONDS = 10
 POOL_WAIT_SECONDS = 30
 TRUSTED_IDLE_SECONDS = 5.0
-#: Who says nothing for so long within a transaction is suspended or gone, and others wait for its rows.
-SILENT_SECONDS = 30
+PROGRAM = "hubspot-support-triage"  #: in pg_stat_activity, unless the URL names another ``application_name``
+NO_OPTIONS = "unsupported startup parameter"  #: PgBouncer's words
 
 database = DatabaseProxy()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What PostgreSQL ends by itself, in whole seconds; 0 is no limit.
+
+    Who is silent for so long within a transaction is suspended or gone, and others wait for its rows. Who
+    waits so long for a lock runs its work again.
+    """
+
+    silent: int = 30
+    statement: int = 30
+    lock: int = 10
+
+    def by_name(self) -> dict[str, str]:
+        """PostgreSQL's settings."""
+        return {
+            "idle_in_transaction_session_timeout": f"{self.silent}s",
+            "statement_timeout": f"{self.statement}s",
+            "lock_timeout": f"{self.lock}s",
+        }
+
+
+LIMITS = Limits()
+UNHURRIED = Limits(statement=0)  #: for what a person waits for: migrations, backups
 
 
 class PostgresSession(psycopg2.extensions.connection):
@@ -59,11 +85,21 @@ class PostgresLedger(PooledPostgresqlDatabase):  # type: ignore[misc]
     """Peewee asks the server before each use of a pooled connection; here only where it may have died."""
 
     field_types: ClassVar = {**PostgresqlDatabase.field_types, UTC_MILLISECONDS: "TIMESTAMPTZ(3)"}
-    silent_seconds = SILENT_SECONDS
+    limits = LIMITS
 
     def begin(self, isolation_level: int | None = None) -> None:  # noqa: ARG002
         # One message and no round trip more; it ends with the transaction, so PgBouncer takes it.
-        self.execute_sql(f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{self.silent_seconds}s'")
+        limits = (f"SET LOCAL {name} = '{value}'" for name, value in self.limits.by_name().items())
+        self.execute_sql("; ".join(("BEGIN", *limits)))
+
+    def _connect(self) -> PostgresSession:
+        """With the limits for single statements too, but where a PgBouncer between refuses them."""
+        try:
+            return cast(PostgresSession, super()._connect())
+        except psycopg2.OperationalError as error:
+            if NO_OPTIONS not in str(error) or not self.connect_params.pop("options", None):
+                raise
+            return cast(PostgresSession, super()._connect())
 
     def _can_reuse(self, session: PostgresSession) -> bool:
         session.returned_at = time.time()
@@ -118,17 +154,15 @@ def to_utc(value: str | datetime | None) -> datetime | None:
     return time_read.astimezone(UTC)
 
 
-def open_database(url: str, pool_size: int = 12, silent_seconds: int = SILENT_SECONDS) -> Database:
+def open_database(url: str, pool_size: int = 12, limits: Limits = LIMITS) -> Database:
     """Bind the models to the database at ``url`` and prove that it answers.
 
     Accepts ``postgresql://``, ``postgres://`` (libpq's own forms, ``sslmode`` and encoded passwords
-    included), ``sqlite:///relative`` and ``sqlite:////absolute``. PostgreSQL ends a transaction in which
-    nothing is said for ``silent_seconds``. Raises StoreUnreachable, StoreRefused, or StoreUnsafe where
-    commits are acknowledged before they are durable.
+    included), ``sqlite:///relative`` and ``sqlite:////absolute``. ``limits`` are PostgreSQL's. Raises
+    StoreUnreachable, StoreRefused, or StoreUnsafe where commits are acknowledged before they are durable.
     """
-    opened = open_postgres(url, pool_size) if url.startswith("postgres") else open_sqlite(url, pool_size)
-    if isinstance(opened, PostgresLedger):
-        opened.silent_seconds = silent_seconds
+    is_postgres = url.startswith("postgres")
+    opened = open_postgres(url, pool_size, limits) if is_postgres else open_sqlite(url, pool_size)
     database.initialize(opened)
     require_durable_commits()
     return opened
@@ -140,17 +174,18 @@ def close_database() -> None:
         database.close_all()
 
 
-def open_postgres(url: str, pool_size: int) -> PostgresLedger:
+def open_postgres(url: str, pool_size: int, limits: Limits) -> PostgresLedger:
     dsn = "postgresql://" + url.split("://", 1)[1]
     try:
-        psycopg2.extensions.parse_dsn(dsn)
+        asked = psycopg2.extensions.parse_dsn(dsn)
     except psycopg2.ProgrammingError:
         # Its text quotes the URL.
         raise StoreRefused(
             "DATABASE_URL: PostgreSQL does not know an option after the ?; correct it or leave it out"
         ) from None
-    # PgBouncer refuses session options, so a dead peer is noticed by TCP instead of by a server timeout.
-    return PostgresLedger(
+    # The server reads them in order, so what the URL asks for counts.
+    options = [f"-c {name}={value}" for name, value in limits.by_name().items()]
+    opened = PostgresLedger(
         dsn,
         max_connections=pool_size,
         timeout=POOL_WAIT_SECONDS,
@@ -158,8 +193,12 @@ def open_postgres(url: str, pool_size: int) -> PostgresLedger:
         connection_factory=PostgresSession,
         connect_timeout=CONNECT_SECONDS,
         keepalives_idle=30,
-        tcp_user_timeout=30_000,
+        tcp_user_timeout=30_000,  # a dead peer is noticed by TCP, whatever the server's limits are
+        fallback_application_name=PROGRAM,
+        options=" ".join([*options, asked.get("options", "")]),
     )
+    opened.limits = limits
+    return opened
 
 
 def open_sqlite(url: str, pool_size: int) -> SqliteLedger:

@@ -17,6 +17,12 @@ CONNECTION_FAULTS = (
     psycopg2.InterfaceError,
     MaxConnectionsExceeded,
 )
+REFUSALS = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "is not permitted to log in",
+)
 STORE_FAULTS = (*CONNECTION_FAULTS, DatabaseError)
 
 
@@ -37,9 +43,7 @@ def is_lost(error: Exception) -> bool:
 
 def translated(error: Exception) -> StoreRefused | StoreUnreachable:
     text = str(error)
-    if any(
-        sign in text for sign in ("authentication failed", "no password supplied", "no pg_hba.conf entry")
-    ):
+    if any(sign in text for sign in REFUSALS):
         return StoreRefused("DATABASE_URL: the server refuses this user or password; correct the URL")
     if "does not exist" in text and ("database" in text or "role" in text):
         return StoreRefused(
@@ -62,11 +66,13 @@ def reason_of(text: str) -> str:
         "Connection refused",
         "could not translate host name",
         "timeout expired",
+        "statement timeout",
         "server closed the connection",
         "terminating connection",
         "the database system is starting up",
         "the database system is shutting down",
         "too many clients",
+        "certificate",
         "SSL",
         "disk I/O error",
         "database or disk is full",

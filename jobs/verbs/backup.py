@@ -11,7 +11,7 @@ from jobs.settings import Need, Settings, load_settings
 from jobs.verbs.printing import plain_table, print_json, print_table, remark, say
 from models.backup_files import Told
 from models.backups import restore_backup, write_backup
-from models.database import close_database, open_database
+from models.database import UNHURRIED, close_database, open_database
 
 MEGABYTE = 1_000_000
 
@@ -70,7 +70,7 @@ def show_rows(rows: Mapping[str, int]) -> None:
 @contextmanager
 def opened() -> Iterator[Settings]:
     settings = load_settings(needs=Need.DATABASE)
-    open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
+    open_database(settings.database_url.get_secret_value(), settings.db_pool_size, UNHURRIED)
     try:
         yield settings
     finally:

@@ -8,7 +8,7 @@ from jobs.errors import InputError
 from jobs.settings import Need, load_settings
 from jobs.verbs.printing import plain_table, print_json, print_table, say
 from models import held, schema
-from models.database import close_database, open_database
+from models.database import LIMITS, Limits, close_database, open_database
 from models.held import Release
 from models.tickets import TicketState, list_tickets
 
@@ -72,9 +72,9 @@ def release(ticket_id: str, *, resend: bool) -> int:
 
 
 @contextmanager
-def ledger() -> Iterator[None]:
+def ledger(limits: Limits = LIMITS) -> Iterator[None]:
     settings = load_settings(needs=Need.DATABASE)
-    open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
+    open_database(settings.database_url.get_secret_value(), settings.db_pool_size, limits)
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from jobs.verbs.ledger import ledger
 from jobs.verbs.printing import print_json, remark, say
 from models import schema
-from models.database import connection, database
+from models.database import UNHURRIED, connection, database
 from models.migration_preview import Preview
 from models.migration_rules import find_destruction, find_locks
 from models.migration_writer import write_migration
@@ -15,7 +15,7 @@ from models.schema_drift import find_drift
 
 def migrate(args: argparse.Namespace) -> int:
     """Exit code 1 from ``status`` while any is pending, and from ``verify`` where anything drifted."""
-    with ledger():
+    with ledger(UNHURRIED):
         return ACTIONS[args.action](args)
 
 

@@ -125,8 +125,9 @@ def pooled_sessions(url: str) -> Iterator[list["psycopg2.extensions.cursor"]]:
 
 
 #: What outlives a transaction in a session: settings, locks, prepared statements, channels, cursors, tables.
+#: The session's name PgBouncer itself sets for each client.
 LEFTOVERS = """
-SELECT 'setting ' || name FROM pg_settings WHERE source = 'session'
+SELECT 'setting ' || name FROM pg_settings WHERE source = 'session' AND name <> 'application_name'
 UNION ALL SELECT 'lock' FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()
 UNION ALL SELECT 'prepared ' || name FROM pg_prepared_statements
 UNION ALL SELECT 'listens to ' || c FROM pg_listening_channels() AS c

@@ -10,7 +10,7 @@ from socket import create_server
 import pytest
 
 from models.cursors import take_lease
-from models.database import close_database, connection, open_database, transaction
+from models.database import Limits, close_database, connection, open_database, transaction
 from models.errors import StoreUnreachable
 from models.schema import deploy_migrations
 from tests.conftest import connect
@@ -24,7 +24,7 @@ def test_a_client_that_falls_silent_in_a_transaction_keeps_nobody_waiting(
     deploy_migrations()
     assert take_lease("poll", "silent", 60)
     close_database()
-    open_database(url, silent_seconds=1)
+    open_database(url, limits=Limits(silent=1))
     locked, over = threading.Event(), threading.Event()
 
     def fall_silent() -> bool:

@@ -28,7 +28,7 @@ from jobs.triage.chain import Triager
 from jobs.triage.rules import judge_priority
 from models import cursors
 from models.counts import Event
-from models.errors import StoreUnreachable
+from models.errors import StoreRefused, StoreUnreachable
 from models.retention import read_horizon
 from models.tickets import LedgerEntry, TicketState
 
@@ -36,6 +36,7 @@ log = logging.getLogger("triage")
 R = TypeVar("R")
 
 LONGEST_PAUSE_SECONDS = 5.0
+OUT_OF_REACH = (StoreUnreachable, StoreRefused)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Watch:
 class Insistence:
     """Repeats a ledger write until the store took it, or the process ends (rule 4).
 
+    Also where the store refuses the credentials: they may be rotated while a card is on its way.
     ``run-once`` ends at its deadline; in the worker a ticket that waits so does not count as hanging.
     """
 
@@ -63,7 +65,7 @@ class Insistence:
     def __call__(self, work: Callable[[], R]) -> R:
         try:
             return work()
-        except StoreUnreachable as error:
+        except OUT_OF_REACH as error:
             log.warning("the ledger cannot be written, trying again", extra={"reason": str(error)})
         with self._lock:
             self._waiting += 1
@@ -81,7 +83,7 @@ def repeated(work: Callable[[], R], sleep: Callable[[float], object]) -> R:
         pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
         try:
             return work()
-        except StoreUnreachable:
+        except OUT_OF_REACH:
             continue
 
 

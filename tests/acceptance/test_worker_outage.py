@@ -124,3 +124,59 @@ def test_a_worker_ends_in_time_though_its_database_hangs(outage_bench: Bench) ->
         finally:
             for process in hung:
                 os.kill(process, signal.SIGCONT)
+
+
+@pytest.fixture
+def roles_bench(own_server: Any, tmp_path: Path, vendors: Vendors) -> Bench:
+    """As docs/database.md says: the tables are a group's, and each login is a member of it."""
+    server = own_server.get_uri()
+    with_server(server, "CREATE ROLE triage")
+    with_server(server, "CREATE DATABASE rotated OWNER triage")
+    for login in ("triage_a", "triage_b"):
+        with_server(server, f"CREATE ROLE {login} LOGIN IN ROLE triage")
+        with_server(server, f"ALTER ROLE {login} SET role = triage")
+    return Bench(
+        tmp_path,
+        vendors,
+        {"DATABASE_URL": url_as(renamed(server, "rotated"), "triage_a"), **vendors.settings},
+    )
+
+
+def url_as(url: str, login: str) -> str:
+    return f"postgresql://{login}@{url.partition('@')[2]}"
+
+
+def shut_out(server: str, login: str) -> None:
+    """As a password that was changed does: running sessions are ended, new ones refused."""
+    with_server(server, f"ALTER ROLE {login} NOLOGIN")
+    end_all = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{login}'"
+    with_server(server, end_all)
+
+
+def test_credentials_are_changed_under_load_and_nothing_is_lost_or_doubled(
+    roles_bench: Bench, own_server: Any
+) -> None:
+    bench, server = roles_bench, own_server.get_uri()
+    bench.ollama.faults.latency_seconds = 0.2
+    bench.discord.faults.delay_after_seconds = 0.3
+    tickets = [bench.hubspot.add_ticket("Before", "Hello") for _ in range(40)]
+    with worker(bench, env={"LEASE_SECONDS": "60"}) as old:
+        assert old.tell(tickets) == 200
+        wait_until(lambda: sum(bench.cards_of(tickets)) >= 5)
+        shut_out(server, "triage_a")
+        wait_until(lambda: old.tell([tickets[0]]) == 503)
+        time.sleep(3)
+        assert "refuses this user or password" in old.errors.read_text()
+        with_server(server, "ALTER ROLE triage_a LOGIN")
+        wait_until(lambda: sum(bench.cards_of(tickets)) >= 20)
+        bench.env["DATABASE_URL"] = url_as(bench.env["DATABASE_URL"], "triage_b")
+        with worker(bench, "two") as new:
+            during = [bench.hubspot.add_ticket("During", "Hello") for _ in range(10)]
+            assert new.tell(during) == 200
+            assert old.stop() == 0
+            shut_out(server, "triage_a")
+            tickets += during
+            wait_until(lambda: sum(bench.cards_of(tickets)) >= len(tickets))
+            wait_until(lambda: set(bench.states().values()) == {"notified"})
+            assert new.stop() == 0
+    assert bench.cards_of(tickets) == [1] * len(tickets)

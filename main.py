@@ -12,6 +12,7 @@ from jobs.verbs import options
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 UNFINISHED, MISUSED = 1, 2
+MOST_PORT = 65_535
 RELEASES = (("resend", "send a held ticket once more"), ("confirm", "count a held ticket as told"))
 REDTEAM_WORDS = "attack the triage with hostile tickets: exit 1 if one gets through"
 COPIES = (
@@ -20,6 +21,7 @@ COPIES = (
 )
 MIGRATE_WORDS = "bring the database up to date, or tell where it is"
 HEALTH_WORDS = "how things are, by the ledger: 0 healthy, 1 degraded"
+STUDIO_WORDS = "browse the database's tables in a web browser on this machine"
 RECONCILE_WORDS = "compare HubSpot with the ledger, propose what it lacks"
 
 
@@ -35,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_runs(verbs)
     options.add_migrate_options(add_verb(verbs, "migrate", run_migrate, MIGRATE_WORDS))
     add_views(verbs)
+    options.add_studio_options(add_verb(verbs, "studio", run_studio, STUDIO_WORDS))
     add_upkeep(verbs)
     options.add_redteam_options(add_verb(verbs, "redteam", run_redteam, REDTEAM_WORDS))
     add_releases(verbs)
@@ -152,6 +155,14 @@ def run_tickets(args: argparse.Namespace) -> int:
     from jobs.verbs import ledger
 
     return ledger.show_tickets(args.state, as_json=args.json)
+
+
+def run_studio(args: argparse.Namespace) -> int:
+    if not 0 <= args.port <= MOST_PORT:
+        return misuse(f"--port: must be 0 to {MOST_PORT}; 0 takes a free one", args)
+    from jobs.verbs import studio
+
+    return studio.studio(args.host, args.port, may_write=args.write)
 
 
 def run_retention(args: argparse.Namespace) -> int:

@@ -23,6 +23,8 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 # The original's URLs may carry these; libpq refuses a connection over any name it does not know.
 PRISMA_OPTIONS = ("schema", "connection_limit", "pool_timeout", "socket_timeout", "pgbouncer", "sslaccept")
 
+LEAST_ADMIN_TOKEN = 16
+
 UNENCODED = (
     "has a character in its user or password that must be percent-encoded "
     "(@ as %40, / as %2F, # as %23, ? as %3F, % as %25, a space as %20, in UTF-8)"
@@ -118,6 +120,12 @@ def check_token(value: str) -> str:
     if value.isascii() and " " not in value:
         return value
     raise ValueError("holds a space or a letter outside ASCII, so it is not the token alone")
+
+
+def check_admin_token(value: str) -> str:
+    if len(value) >= LEAST_ADMIN_TOKEN:
+        return check_token(value)
+    raise ValueError(f"has fewer than {LEAST_ADMIN_TOKEN} characters, so it can be guessed")
 
 
 def split_tokens(value: str) -> tuple[str, ...]:
@@ -263,6 +271,7 @@ def _check_postgres_options(query: str) -> None:
 
 
 Token = Annotated[SecretStr, BeforeValidator(check_token)]
+AdminToken = Annotated[SecretStr, BeforeValidator(check_admin_token)]
 Tokens = Annotated[tuple[SecretStr, ...], BeforeValidator(split_tokens)]
 SecretUrl = Annotated[SecretStr, BeforeValidator(check_base_url)]
 SecretAddress = Annotated[SecretStr, BeforeValidator(check_address)]

@@ -101,7 +101,7 @@ class Settings(BaseSettings):
 
     heartbeat_url: check.SecretAddress | None = Field(None, examples=["https://hc-ping.com/your-id"])
     alert_discord_webhook_url: check.SecretUrl | None = Field(None, examples=[WEBHOOK_EXAMPLE])
-    admin_token: check.Token | None = Field(None, examples=["a-long-random-word"])
+    admin_token: check.AdminToken | None = Field(None, examples=["a-long-random-word"])
     log_level: check.LogLevel = "INFO"
 
     _warnings: tuple[str, ...] = ()

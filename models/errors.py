@@ -13,6 +13,7 @@ StoreError
 ├── BackupFailed          a backup or restore ended half way, which left nothing of it
 ├── WrongPortal           the ledger belongs to another HubSpot portal
 ├── LedgerUnused          the ledger has not been activated yet
+├── QuestionRefused       what a person asks of the data browser fits no column, or takes too long
 └── BarrierRefused        the time given for a restore cannot be one
 """
 
@@ -68,6 +69,10 @@ class WrongPortal(StoreError):
 
 
 class LedgerUnused(StoreError):
+    pass
+
+
+class QuestionRefused(StoreError):
     pass
 
 

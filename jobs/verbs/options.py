@@ -25,6 +25,16 @@ def add_run_options(run: argparse.ArgumentParser) -> None:
     add_json(run)
 
 
+def add_studio_options(browse: argparse.ArgumentParser) -> None:
+    browse.add_argument(
+        "--write", action="store_true", help="allow two edits: a channel's pause, an event set aside"
+    )
+    browse.add_argument("--port", type=int, default=5555, metavar="N", help="default: 5555, 0 for a free one")
+    browse.add_argument(
+        "--host", default="127.0.0.1", metavar="H", help="another address to listen on; needs ADMIN_TOKEN"
+    )
+
+
 def add_retention_options(forget: argparse.ArgumentParser) -> None:
     forget.add_argument("--days", type=int, metavar="N", help="remember so many (default: RETENTION_DAYS)")
     forget.add_argument("--dry-run", action="store_true", help="count what would go, change nothing")

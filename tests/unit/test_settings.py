@@ -16,7 +16,7 @@ from jobs.errors import SettingsError
 from jobs.setting_checks import SSL_MODES, CrmProperty
 from jobs.settings import DATABASE_SETTINGS, TUNING_SETTINGS, Need, Settings, load_settings
 
-MARKER = "Zq7LeakMarker"
+MARKER = "Zq7LeakMarkerOf16"
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 LIVE = {
     "HUBSPOT_ACCESS_TOKEN": "pat-eu1-x",
@@ -152,11 +152,12 @@ def test_unknown_names_are_ignored_outside_and_refused_in_overrides(monkeypatch:
 
 
 def test_env_file_takes_quotes_crlf_bom_export_and_dollar_signs() -> None:
-    text = "COMPANY_NAME='Ä & Co'\r\nexport LOG_LEVEL=\"debug\"\r\n\r\nADMIN_TOKEN=a${HOME}b#c # remark\r\n"
+    text = "COMPANY_NAME='Ä & Co'\r\nexport LOG_LEVEL=\"debug\"\r\n\r\n"
+    text += "ADMIN_TOKEN=a${HOME}b#c-and-on # remark\r\n"
     Path(".env").write_bytes(text.encode("utf-8-sig"))
     loaded = load()
     assert (loaded.company_name, loaded.log_level) == ("Ä & Co", "DEBUG")
-    assert loaded.admin_token == SecretStr("a${HOME}b#c")
+    assert loaded.admin_token == SecretStr("a${HOME}b#c-and-on")
 
 
 def test_an_env_file_that_is_not_text_gives_one_line() -> None:

@@ -1,0 +1,72 @@
+"""The server: waitress's threads on one address, until SIGTERM or Ctrl-C."""
+
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from waitress.server import create_server
+
+from jobs.errors import InputError
+
+THREADS = 4  #: each holds a connection of the pool while it answers
+MOST_BODY_BYTES = 65_536
+
+
+def serve(app: Callable[..., Any], host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Tell ``ready`` the URL and answer until a signal; then what is being answered gets five seconds.
+
+    ``port`` 0 takes a free one. Raises InputError where the address cannot be had.
+    """
+    logging.getLogger("waitress").setLevel(logging.CRITICAL)
+    with ended_by_signals():
+        server = listen(app, host, port)
+        try:
+            ready(url_of(server))
+            server.run()
+        finally:
+            server.close()
+
+
+def listen(app: Callable[..., Any], host: str, port: int) -> Any:
+    try:
+        return create_server(
+            app,
+            host=host,
+            port=port,
+            threads=THREADS,
+            ident=None,
+            max_request_body_size=MOST_BODY_BYTES,
+            clear_untrusted_proxy_headers=True,
+        )
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or "no such address"
+        raise InputError(f"--port, --host: cannot listen on {host} port {port} ({words})") from None
+
+
+def url_of(server: Any) -> str:
+    """The first address, where a name stands for several."""
+    host, port = (
+        getattr(server, "effective_listen", None) or [(server.effective_host, server.effective_port)]
+    )[0]
+    return f"http://{f'[{host}]' if ':' in str(host) else host}:{port}/"
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGINT leave the block, wherever it stands."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    except SystemExit:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

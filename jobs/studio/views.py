@@ -15,6 +15,7 @@ from jobs.studio.filters import filters_of
 from jobs.studio.forms import Edit
 from jobs.studio.tables import TABLES, Table
 from models.browsing import each_row, ordered, primary_key, reading, starts_with, writing
+from models.errors import QuestionRefused
 from models.schema import count_rows
 
 ROWS_A_PAGE = 50
@@ -66,6 +67,16 @@ class TableView(ModelView):  # type: ignore[misc]
                 return fn(self, *args, **kwargs)
         with reading(EXPORT_SECONDS if kwargs.get("export_type") else PAGE_SECONDS):
             return fn(self, *args, **kwargs)
+
+    def _get_list_filter_args(self) -> Any:
+        """Refuses what the original leaves out with a remark, which an export would not show."""
+        found = super()._get_list_filter_args()
+        if len(found) < sum(name.startswith("flt") for name in request.args):
+            raise QuestionRefused("this address names a filter that is not here; go back to the table")
+        return found
+
+    def get_invalid_value_msg(self, value: str, filter: Any) -> str:  # noqa: A002, ARG002
+        raise QuestionRefused(f"the filter of {filter.name} does not take such a value; go back and correct it")
 
     def init_search(self) -> bool:
         return bool(self.table.searched)

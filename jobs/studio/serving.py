@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from waitress import wasyncore
 from waitress.server import create_server
 
 from jobs.errors import InputError
@@ -21,19 +22,21 @@ def serve(app: Callable[..., Any], host: str, port: int, ready: Callable[[str], 
     ``port`` 0 takes a free one. Raises InputError where the address cannot be had.
     """
     logging.getLogger("waitress").setLevel(logging.CRITICAL)
-    with ended_by_signals():
-        server = listen(app, host, port)
-        try:
+    sockets: dict[int, Any] = {}
+    try:
+        with ended_by_signals():
+            server = listen(app, host, port, sockets)
             ready(url_of(server))
             server.run()
-        finally:
-            server.close()
+    finally:
+        wasyncore.close_all(sockets, ignore_all=True)
 
 
-def listen(app: Callable[..., Any], host: str, port: int) -> Any:
+def listen(app: Callable[..., Any], host: str, port: int, sockets: dict[int, Any]) -> Any:
     try:
         return create_server(
             app,
+            map=sockets,
             host=host,
             port=port,
             threads=THREADS,

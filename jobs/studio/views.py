@@ -76,7 +76,9 @@ class TableView(ModelView):  # type: ignore[misc]
         return found
 
     def get_invalid_value_msg(self, value: str, filter: Any) -> str:  # noqa: A002, ARG002
-        raise QuestionRefused(f"the filter of {filter.name} does not take such a value; go back and correct it")
+        raise QuestionRefused(
+            f"the filter of {filter.name} does not take such a value; go back and correct it"
+        )
 
     def init_search(self) -> bool:
         return bool(self.table.searched)

@@ -5,6 +5,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,15 @@ OPTIONS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--remote-debugging-pipe",
 )  # fmt: skip
+
+#: The protocol is spoken on these two descriptors.
+ON_3_AND_4 = """
+import fcntl, os, sys
+ours = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+os.dup2(ours[0], 3)
+os.dup2(ours[1], 4)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
 
 
 def find_browser() -> str | None:
@@ -138,8 +148,7 @@ def browser(program: str, profile: Path) -> Iterator[Page]:
     our_reader, its_writer = os.pipe()
     its_reader, our_writer = os.pipe()
     process = subprocess.Popen(
-        # The protocol is spoken on descriptors 3 and 4.
-        ["sh", "-c", f'exec "$@" 3<&{its_reader} 4>&{its_writer}', "sh", program, *OPTIONS,
+        [sys.executable, "-c", ON_3_AND_4, str(its_reader), str(its_writer), program, *OPTIONS,
          f"--user-data-dir={profile}"],
         pass_fds=(its_reader, its_writer),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -209,7 +209,7 @@ def test_every_answer_forbids_frames_caches_and_what_is_not_from_here() -> None:
             assert "default-src 'none'" in policy
             assert "unsafe" not in policy
             assert answer.headers["X-Frame-Options"] == "DENY"
-            assert answer.headers["Referrer-Policy"] == "no-referrer"
+            assert answer.headers["Referrer-Policy"] == "same-origin"
             assert answer.headers["Cache-Control"] == "no-store"
 
 

@@ -13,11 +13,13 @@ from flask.testing import FlaskClient
 from jobs.studio.access import Access
 from jobs.studio.app import build_app
 from jobs.studio.tables import TABLES
+from models import cursors
 from models.browsing import primary_value, reading
 from models.database import connection, database, on_postgres
 from models.deliveries import Delivery
+from models.drain import drain_events
 from models.errors import QuestionRefused, StoreUnreachable
-from models.inbox import WebhookEvent
+from models.inbox import EventType, WebhookEvent
 from models.switches import Switch
 from models.tickets import ProcessedTicket
 from tests.store.conftest import Ledger
@@ -267,6 +269,22 @@ def test_an_event_set_aside_is_taken_up_again_and_no_other(ledger: Ledger) -> No
         row = WebhookEvent.get()
     assert (row.set_aside_at, row.attempts, row.last_error, row.object_id) == (None, 0, "DataError", "5")
     assert "not set aside" in save(path, again="y").text
+
+
+def test_an_event_taken_up_again_tells_nobody_twice(ledger: Ledger) -> None:
+    cursors.bind_portal("1")
+    cursors.activate(NOON, NOON - timedelta(hours=1), timedelta(minutes=15))
+    ledger.find("5")
+    ledger.edit("5", state="notified")
+    with connection():
+        event = WebhookEvent.create(
+            portal_id="1", event_type=EventType.CREATION, object_id="5", occurred_at=NOON, attempts=5,
+            set_aside_at=NOON,
+        )  # fmt: skip
+    assert drain_events(10).moved == 0
+    save(f"/webhook_inbox/edit/?id={primary_value(event)}", again="y")
+    assert drain_events(10).moved == 1
+    assert ledger.ticket("5").state == "notified"
 
 
 def test_a_database_out_of_reach_is_one_line(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

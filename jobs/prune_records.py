@@ -20,6 +20,7 @@ R = TypeVar("R")
 SHORT_MS, LONG_MS = 20.0, 50.0
 FIRST_PAGE, SMALLEST_PAGE, LARGEST_PAGE = 250, 25, 1_000
 ROWS_AT_ONCE = 500
+FEW = 5_000  #: old tickets that are listed first
 REST_SHARE = 1.0  #: pauses, as a share of the time worked: claims come first
 
 
@@ -110,7 +111,7 @@ def prune_records(
 
 
 def forget_tickets(report: PruneReport, retention_days: int, pace: Pace) -> None:
-    """Once over the ledger by id, in pages whose size follows the time they take."""
+    """Once over the ledger by id, or over the old ones if these are few, in pages as large as time allows."""
     limit, after = FIRST_PAGE, ""
     horizon_at = report.horizon.at
     if horizon_at is None:
@@ -121,8 +122,9 @@ def forget_tickets(report: PruneReport, retention_days: int, pace: Pace) -> None
         if report.dry_run
         else partial(retention.forget_batch, retention_days)
     )
+    among, _ = report.timed(partial(retention.list_old, retention_days, FEW))
     while True:
-        page, taken = report.timed(partial(forget, limit, after))
+        page, taken = report.timed(partial(forget, limit, after, among))
         report.tickets, report.deliveries = report.tickets + page.tickets, report.deliveries + page.deliveries
         if page.last_id is None or not pace.rest(taken):
             return

@@ -5,6 +5,8 @@ raised and committed before anything is deleted, and it never falls. Nothing her
 pages, each a transaction of its own, so that claims and sends go on beside it.
 """
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -150,9 +152,25 @@ def oldest_ticket(of: str) -> datetime | None:
 
 
 @rerun_on_conflict
-def forget_batch(retention_days: int, limit: int, after: str = "") -> Page:
+def list_old(retention_days: int, most: int) -> list[str] | None:
+    """The tickets that were found or settled before the retention, by id; None where they are over ``most``.
+
+    By an index, so that a night that has little to forget need not walk over the whole ledger; no index
+    serves a clock that moves within the statement.
+    """
+    old = ProcessedTicket.processed_at < read_clock() - timedelta(seconds=kept_seconds(retention_days))
+    ids = ProcessedTicket.select(ProcessedTicket.ticket_id).where(old).order_by(ProcessedTicket.processed_at)
+    found = [ticket_id for (ticket_id,) in cast(Any, ids.limit(most + 1).tuples())]
+    return None if len(found) > most else sorted(found)
+
+
+@rerun_on_conflict
+def forget_batch(
+    retention_days: int, limit: int, after: str = "", among: Sequence[str] | None = None
+) -> Page:
     """Forget what may be forgotten among the next ``limit`` tickets by id, with their deliveries.
 
+    Of the whole ledger, or of ``among``, which is sorted.
     Settled, settled longer ago than the retention and four days, and created before the stored horizon; open
     and held ones never, and one that nobody was told of not before what was merged into it. Call it with the
     page's ``last_id`` until that is None. Rows that others have locked stay for the next night. Any number of
@@ -162,7 +180,7 @@ def forget_batch(retention_days: int, limit: int, after: str = "") -> Page:
         horizon_at = stored_horizon()
         if horizon_at is None:
             return Page()
-        page, last_id = next_page(limit, after)
+        page, last_id = next_page(limit, after, among)
         old = ProcessedTicket.select(ProcessedTicket.ticket_id).where(
             page, is_forgettable(retention_days, horizon_at)
         )
@@ -182,9 +200,11 @@ def is_among(column: Field, ids: list[str]) -> Node:
 
 
 @rerun_on_conflict
-def count_batch(retention_days: int, horizon_at: datetime, limit: int, after: str = "") -> Page:
+def count_batch(
+    retention_days: int, horizon_at: datetime, limit: int, after: str = "", among: Sequence[str] | None = None
+) -> Page:
     """What ``forget_batch`` would forget under ``horizon_at``; changes nothing."""
-    page, last_id = next_page(limit, after)
+    page, last_id = next_page(limit, after, among)
     old = ProcessedTicket.select(ProcessedTicket.ticket_id).where(
         page, is_forgettable(retention_days, horizon_at)
     )
@@ -192,12 +212,16 @@ def count_batch(retention_days: int, horizon_at: datetime, limit: int, after: st
     return Page(old.count(), deliveries, last_id)
 
 
-def next_page(limit: int, after: str) -> tuple[Expression, str | None]:
+def next_page(limit: int, after: str, among: Sequence[str] | None) -> tuple[Any, str | None]:
     """The condition of the next ``limit`` ids, and the last of them, None where these are the rest.
 
     By id and not by time: ids are unique, so a page is never longer than it should be, and old rows that must
     stay are passed once a night instead of once a page.
     """
+    if among is not None:
+        rest = among[bisect_right(among, after) :]
+        last = rest[limit - 1] if rest[limit:] else None
+        return is_among(ProcessedTicket.ticket_id, list(rest[:limit])), last
     beyond = ProcessedTicket.ticket_id > after
     ids = ProcessedTicket.select(ProcessedTicket.ticket_id).where(beyond).order_by(ProcessedTicket.ticket_id)
     last = cast("str | None", ids.limit(1).offset(limit - 1).scalar())

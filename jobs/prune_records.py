@@ -21,7 +21,7 @@ SHORT_MS, LONG_MS = 20.0, 50.0
 FIRST_PAGE, SMALLEST_PAGE, LARGEST_PAGE = 250, 25, 1_000
 ROWS_AT_ONCE = 500
 FEW = 5_000  #: old tickets that are listed first
-REST_SHARE = 1.0  #: pauses, as a share of the time worked: claims come first
+REST_SHARE = 0.75  #: pauses, as a share of the time worked: claims come first
 
 
 @dataclass

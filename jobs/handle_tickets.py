@@ -14,6 +14,7 @@ from jobs.run_report import Result
 from jobs.tell_channel import backoff, concluded, delay_after, tell_channel, tell_minimally
 from jobs.ticket import Ticket
 from jobs.verdict import AsanaType, HandlingMode, InternalAction, Priority, Provider, Verdict
+from jobs.without_secrets import without_secrets
 from models import releases, sends
 from models.claims import Claim
 from models.deliveries import DeliveryState
@@ -131,13 +132,14 @@ def tell_all(desk: Desk, taken: Claim, ticket: Ticket, untold: Sequence[Channel]
     verdict = UNTRIAGED if minimal else desk.triage(ticket)
     observe_models(desk, verdict)
     columns = columns_of(ticket, verdict)
+    shown = (ticket, verdict) if minimal else without_secrets(ticket, verdict)
     errors: list[str] = []
     delay = 0.0
     for channel in untold:
         card = (
             build_minimal_card(ticket.ticket_id, ticket.link, verdict.priority)
             if minimal
-            else build_card(ticket, verdict, told_at=desk.now(), render=channel.render)
+            else build_card(*shown, told_at=desk.now(), render=channel.render)
         )
         told = tell_channel(desk, taken, channel, card, columns)
         if isinstance(told, NotSent) and told.refused and not minimal:

@@ -9,6 +9,7 @@ from jobs.notify.card import build_card
 from jobs.parts import Parts
 from jobs.propose_pages import pages_between, upper_bound
 from jobs.run_report import RunReport
+from jobs.without_secrets import without_secrets
 from models import cursors
 from models.barrier import read_barrier
 from models.errors import WrongPortal
@@ -86,6 +87,6 @@ def preview(parts: Parts, ticket_ids: Sequence[str]) -> None:
     for ticket in parts.gateway.fetch_tickets(ticket_ids).values():
         if parts.stopping.is_set():
             return
-        verdict = parts.triager.triage(ticket)
+        shown = without_secrets(ticket, parts.triager.triage(ticket))
         for channel in parts.channels:
-            channel.send(build_card(ticket, verdict, told_at=parts.now(), render=channel.render))
+            channel.send(build_card(*shown, told_at=parts.now(), render=channel.render))

@@ -18,6 +18,7 @@ from jobs.triage.names import compile_name, find_own_words
 from jobs.triage.private_values import find_cards, find_ibans, find_mails, find_phones
 from jobs.triage.secret_values import find_secrets
 from jobs.triage.spans import Span, merge_spans
+from jobs.verdict import Verdict
 
 Finder = Callable[[str], Iterable[Span]]
 
@@ -48,6 +49,9 @@ _TEXTS = (
     *("customer_name", "subject", "body", "company_name", "customer_tier", "product_area"),
     *("pipeline", "priority", "category", "rest"),
 )
+_HIDDEN = re.compile("|".join(map(re.escape, NEVER_RESTORED.values())))
+_SHOWN = ("subject", "customer_name", "company_name", "customer_tier", "product_area")
+_WORDS = ("customer_summary", "reply_draft", "questions_for_customer", "internal_notes")
 _TOKEN = re.compile(r"[^\s\0\"'`<>(),;]+")
 _INSIGNIFICANT = re.compile(r"[\W_]+")
 _BLANK = "\0"
@@ -93,6 +97,41 @@ def mask(ticket: Ticket) -> Masked:
     book = _Book(frozenset().union(*(text.placeholders for text in texts.values())))
     written: dict[str, Any] = {name: text.write(book.enter) for name, text in texts.items()}
     return Masked(replace(ticket, markup=None, **written), book.originals)
+
+
+def hide_secrets(ticket: Ticket, verdict: Verdict) -> tuple[Ticket, Verdict]:
+    """Both with a word in the place of each card number, key and password: what a card may show of them.
+
+    Whoever wrote it: the customer into the subject, or a local model, which reads the ticket as it is.
+    """
+    texts = {name: _Text(value) for name in _TEXTS if (value := getattr(ticket, name)) is not None}
+    words = {name: [_Text(text) for text in as_list(getattr(verdict, name))] for name in _WORDS}
+    written = [text for found in words.values() for text in found]
+    for text in (*texts.values(), *written):
+        # What stands for a value already is none; as a name it is written as it was.
+        text.take(Kind.NAME, lambda plain: (found.span() for found in _HIDDEN.finditer(plain)))
+    _take_secrets([*texts.values(), *written])
+    for text in (*(texts[name] for name in _SHOWN if name in texts), *written):
+        text.take(Kind.CARD, find_cards)
+    shown: dict[str, Any] = {name: texts[name].write(_hide) for name in _SHOWN if name in texts}
+    said: dict[str, Any] = {
+        name: like(getattr(verdict, name), [text.write(_hide) for text in found])
+        for name, found in words.items()
+    }
+    return replace(ticket, **shown), replace(verdict, **said)
+
+
+def _hide(kind: Kind, _key: str, value: str) -> str:
+    return NEVER_RESTORED.get(kind, value)
+
+
+def as_list(value: str | tuple[str, ...] | None) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or ())
+
+
+def like(value: str | tuple[str, ...] | None, texts: list[str]) -> str | tuple[str, ...] | None:
+    """``texts`` in the form that ``value`` has."""
+    return tuple(texts) if isinstance(value, tuple) else next(iter(texts), None)
 
 
 def _take_secrets(texts: Iterable["_Text"]) -> None:

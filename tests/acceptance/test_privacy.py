@@ -1,5 +1,6 @@
 """P3: nothing a customer wrote is stored or logged."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -120,3 +121,15 @@ def test_groq_sees_the_ticket_masked(sqlite_bench: Bench) -> None:
     seen = str([request.body for request in sqlite_bench.vendors.groq.requests_seen])
     assert "Refund" in seen
     assert_clean(seen)
+
+
+def test_no_card_number_or_password_reaches_the_chat(sqlite_bench: Bench) -> None:
+    """The stand-in repeats the subject in its summary, as a local model may."""
+    bench = sqlite_bench
+    (ticket,) = bench.add(1, "Card 4111 1111 1111 1111, login hunter22!x", "My password: hunter22!x")
+    assert bench.run("run-once", "--json").json["notified"] == 1
+    (card,) = bench.discord.cards_for(ticket)
+    seen = json.dumps(bench.discord.requests_seen[-1].json())
+    assert "[card number]" in seen.replace("\\", "")
+    assert not any(secret in seen for secret in ("4111", "hunter22"))
+    assert card.embeds

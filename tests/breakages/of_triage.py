@@ -160,8 +160,16 @@ TRIAGE = (
         "masking",
         "cards, keys and passwords come back",
         MASKING,
-        "NEVER_RESTORED.get(kind, value)",
-        "value",
+        "= NEVER_RESTORED.get(kind, value)",
+        "= value",
         f"{MASKS}::test_cards_keys_and_passwords_never_come_back",
+    ),
+    broken(
+        "masking",
+        "a card shows the secrets that the customer or a local model wrote",
+        "jobs/without_secrets.py",
+        "return hide_secrets(ticket, verdict)",
+        "return ticket, verdict",
+        "tests/acceptance/test_privacy.py",
     ),
 )

@@ -6,27 +6,29 @@ import pytest
 
 from jobs.note_events import named_setting
 from jobs.parts import Insistence, new_owner
-from models.errors import StoreRefused, StoreUnreachable
+from models.errors import SchemaBehind, StoreError, StoreRefused, StoreUnreachable
 
 
 class Store:
     """Away for the first ``failures`` writes; ``waiting`` has what ``insist`` said of itself at each."""
 
-    def __init__(self, insist: Insistence, failures: int) -> None:
-        self.insist, self.failures = insist, failures
+    def __init__(self, insist: Insistence, failures: int, fault: type[StoreError] = StoreUnreachable) -> None:
+        self.insist, self.failures, self.fault = insist, failures, fault
         self.waiting: list[bool] = []
 
     def write(self) -> str:
         self.waiting.append(self.insist.waits)
         if len(self.waiting) <= self.failures:
-            raise StoreUnreachable("away")
+            raise self.fault("away")
         return "written"
 
 
-def test_a_write_is_repeated_until_the_store_took_it() -> None:
+@pytest.mark.parametrize("fault", [StoreUnreachable, StoreRefused])
+def test_a_write_is_repeated_until_the_store_took_it(fault: type[StoreError]) -> None:
+    """Also where the password was changed: whoever changed it may allow the login again."""
     slept: list[float] = []
     insist = Insistence(slept.append)
-    store = Store(insist, failures=7)
+    store = Store(insist, failures=7, fault=fault)
     assert insist(store.write) == "written"
     assert store.waiting == [False, *[True] * 7]
     assert not insist.waits
@@ -34,12 +36,12 @@ def test_a_write_is_repeated_until_the_store_took_it() -> None:
 
 
 def test_what_another_try_cannot_cure_is_raised() -> None:
-    insist, errors = Insistence(lambda _: None), [StoreUnreachable("away"), StoreRefused("no such user")]
+    insist, errors = Insistence(lambda _: None), [StoreUnreachable("away"), SchemaBehind("migrate")]
 
     def write() -> None:
         raise errors.pop(0)
 
-    with pytest.raises(StoreRefused):
+    with pytest.raises(SchemaBehind):
         insist(write)
     assert (errors, insist.waits) == ([], False)
 

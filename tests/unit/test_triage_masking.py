@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from jobs.ticket import Ticket
 from jobs.triage.answer import ITEM_CHARS, SUMMARY_CHARS, Answer, parse_answer
 from jobs.triage.chain import Triager
-from jobs.triage.masking import Masked, mask
+from jobs.triage.masking import Masked, hide_secrets, mask
+from jobs.triage.rules import decide_by_rules
 from jobs.verdict import Provider, ProviderFailure
+from jobs.without_secrets import without_secrets
 from tests.unit.test_triage_answer import answer_with
 from tests.unit.test_triage_chain import ScriptedModel, groq, local
 
@@ -309,6 +311,59 @@ def test_a_restored_answer_keeps_its_limits_and_its_other_fields() -> None:
     assert (len(after.customer_summary), len(after.internal_notes[0])) == (SUMMARY_CHARS, ITEM_CHARS)
     assert after.reply_draft is None
     assert after.model_copy(update=before.model_dump()) == before
+
+
+UNTRIAGED = decide_by_rules(TICKET, ())
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "shown"),
+    [
+        (f"My card {VISA} was declined", "", "My card [card number] was declined"),
+        ("login hunter22!x fails", "My password: hunter22!x", "login [key or password] fails"),
+        ("Password reset does not work", "", "Password reset does not work"),
+        ("password: [key or password]", "", "password: [key or password]"),
+        ("Call me at 030 1234567, I am at b@x.com", "", "Call me at 030 1234567, I am at b@x.com"),
+    ],
+)
+def test_a_card_shows_no_card_number_key_or_password_whoever_wrote_it(
+    subject: str, body: str, shown: str
+) -> None:
+    """A local model reads the ticket as it is, and the title is the customer's own."""
+    ticket = replace(TICKET, subject=subject, body=body, company_name=subject)
+    written = replace(
+        UNTRIAGED,
+        customer_summary=subject,
+        reply_draft=f"Re: {subject}",
+        questions_for_customer=(subject,),
+        internal_notes=(subject, subject),
+    )
+    safe, verdict = hide_secrets(ticket, written)
+    assert (safe.subject, safe.company_name, safe.body) == (shown, shown, body)
+    assert (verdict.customer_summary, verdict.reply_draft) == (shown, f"Re: {shown}")
+    assert (verdict.questions_for_customer, verdict.internal_notes) == ((shown,), (shown, shown))
+    assert hide_secrets(safe, verdict) == (safe, verdict)
+
+
+def test_no_subject_of_real_complaints_changes_on_the_card() -> None:
+    if not COMPLAINTS.exists():
+        pytest.skip("../shared/data/complaints.jsonl is not here")
+    for line in COMPLAINTS.read_text().splitlines():
+        complaint = json.loads(line)
+        ticket = replace(TICKET, subject=complaint["subject"], body=complaint["body"])
+        assert hide_secrets(ticket, UNTRIAGED) == (ticket, UNTRIAGED)
+
+
+def test_a_search_for_secrets_that_fails_costs_the_words_and_not_the_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RecursionError(VISA)
+
+    monkeypatch.setattr("jobs.without_secrets.hide_secrets", fail)
+    safe, verdict = without_secrets(replace(TICKET, subject=VISA, customer_name="Ada"), UNTRIAGED)
+    assert VISA not in f"{safe} {verdict}"
+    assert (safe.customer_name, verdict.priority) == (None, UNTRIAGED.priority)
 
 
 def triager(*models: ScriptedModel, **changes: object) -> Triager:

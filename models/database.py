@@ -168,6 +168,12 @@ def open_database(url: str, pool_size: int = 12, limits: Limits = LIMITS) -> Dat
     return opened
 
 
+def pool_use() -> tuple[int, int]:
+    """Connections of this process that are in use now, and the most that may be; zeros while none is open."""
+    pool = database.obj
+    return (len(pool._in_use), int(pool._max_connections)) if pool is not None else (0, 0)
+
+
 def close_database() -> None:
     """Close every connection of the pool; safe to call twice and before opening."""
     if database.obj is not None:

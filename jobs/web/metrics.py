@@ -21,6 +21,7 @@ from jobs.clock import utc_now
 from jobs.observations import Observations, ServiceOutcome
 from jobs.web.shared_read import SharedRead
 from models import health
+from models.database import pool_use
 from models.health import InboxDepth, Standing
 
 T = TypeVar("T")
@@ -86,6 +87,9 @@ class CountedObservations(Observations):
         self._webhooks = Counter("triage_webhook_answers", "Webhook calls", ["code"], registry=ours)
         self._dropped = Counter("triage_webhook_events_dropped", "Events not ours", registry=ours)
         self._refused = Counter("triage_webhook_signatures_refused", "Refused calls", registry=ours)
+        pool = Gauge("triage_database_pool", "Connections of this process", ["of"], registry=ours)
+        pool.labels("in_use").set_function(lambda: pool_use()[0])
+        pool.labels("size").set_function(lambda: pool_use()[1])
 
     def ticket_settled(
         self,

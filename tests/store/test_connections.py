@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobs.setting_checks import check_database_url
+from jobs.web.metrics import CountedObservations
 from models.cursors import take_lease
 from models.database import (
     UNHURRIED,
@@ -19,6 +20,7 @@ from models.database import (
     connection,
     database,
     open_database,
+    pool_use,
     read_clock,
     rerun_on_conflict,
     transaction,
@@ -129,10 +131,18 @@ def test_connections_of_a_pool_are_as_many_as_asked_for(new_postgres: Callable[.
     with ThreadPoolExecutor(3) as threads:
         holders = [threads.submit(hold) for _ in range(3)]
         held.wait()
-        assert len(database.obj._in_use) == 3
+        assert pool_use() == (3, 3)
         over.set()
         assert sum(one.result() for one in holders) == 3
+    assert pool_use() == (0, 3)
     close_database()
+
+
+def test_the_metrics_show_how_much_of_the_pool_is_in_use(store_url: str) -> None:
+    registry = CountedObservations().registry
+    with connection():
+        in_use = registry.get_sample_value("triage_database_pool", {"of": "in_use"})
+    assert (in_use, registry.get_sample_value("triage_database_pool", {"of": "size"})) == (1, 12)
 
 
 @pytest.fixture(scope="module")

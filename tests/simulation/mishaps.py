@@ -32,7 +32,8 @@ def plan_mishaps(world: "World", start: float, seconds: float, rng: random.Rando
         world.scheduler.at(moment(), step)
     for _ in range(shape.restores):
         backed_up_at = moment()
-        world.scheduler.at(backed_up_at, world.back_up)
+        # Before the first worker the ledger is as empty as one that was lost with all its backups.
+        world.scheduler.at(start - 1 if shape.loses_backups else backed_up_at, world.back_up)
         world.scheduler.at(backed_up_at + rng.uniform(0.0, 0.3) * seconds, world.restore)
     if shape.hubspot.failing:
         plan_outage_of_hubspot(world, moment(), rng)

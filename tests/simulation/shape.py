@@ -102,6 +102,11 @@ class Shape:
     model_breaks: float
     other_portals: int
 
+    @property
+    def loses_backups(self) -> bool:
+        """Of a quarter of the worlds with a restore. Not drawn, so old seeds give the worlds they gave."""
+        return self.restores > 0 and self.seconds % 1 < 0.25
+
 
 def draw_shape(rng: random.Random) -> Shape:
     """One of three kinds of worlds; most faults are off in some of each, so that none hides another's."""

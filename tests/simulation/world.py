@@ -2,14 +2,14 @@
 
 import random
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from jobs.errors import SettingsError, SourceError
 from jobs.hold_restored import raise_by_hubspots_clock
 from jobs.reconcile_tickets import reconcile_tickets
 from jobs.sandbox.rate_limits import RateLimits
 from jobs.settings import Need, Settings, load_settings
-from models.barrier import Barrier, raise_barrier
+from models.barrier import Barrier, raise_barrier, replace_lost_ledger
 from models.errors import BarrierRefused, LedgerUnused
 from models.reconciliation import Reconciled
 from tests.simulation.clock import DAY, HOUR, MachineClock, Time
@@ -217,10 +217,18 @@ class World:
     def _raise_barrier(self) -> None:
         """What ``reconcile --restored-at now`` does before it compares."""
         with suppress(LedgerUnused, BarrierRefused):
-            self.truth.barrier_at = raise_barrier().restored_at.timestamp()
+            self.truth.barrier_at = self._barrier_of_operator().restored_at.timestamp()
             self.truth.barrier_at = self._raise_by_hubspots_clock().restored_at.timestamp()
         self.down_until = self.time.now
         self.start_worker()
+
+    def _barrier_of_operator(self) -> Barrier:
+        """Who lost everything sets NOTIFY_SINCE to a time before it."""
+        if not self.shape.loses_backups or self.truth.activated_at == FOREVER:
+            return raise_barrier()
+        self.trace.note("world", "LOST WHOLE")
+        since = datetime.fromtimestamp(self.truth.activated_at, UTC)
+        return replace_lost_ledger(since, timedelta(seconds=self.shape.overlap_seconds))
 
     def _raise_by_hubspots_clock(self) -> Barrier:
         gateway = build_gateway(self, self.machines[0])

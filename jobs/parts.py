@@ -28,7 +28,7 @@ from jobs.triage.chain import Triager
 from jobs.triage.rules import judge_priority
 from models import cursors
 from models.counts import Event
-from models.errors import StoreRefused, StoreUnreachable
+from models.errors import LoginRefused, StoreUnreachable
 from models.retention import read_horizon
 from models.tickets import LedgerEntry, TicketState
 
@@ -36,7 +36,7 @@ log = logging.getLogger("triage")
 R = TypeVar("R")
 
 LONGEST_PAUSE_SECONDS = 5.0
-OUT_OF_REACH = (StoreUnreachable, StoreRefused)
+OUT_OF_REACH = (StoreUnreachable, LoginRefused)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from models.backup_files import (
 )
 from models.barrier import Barrier, raise_barrier
 from models.cursors import activate
-from models.database import connection, database, on_postgres, read_clock, to_text
-from models.errors import BackupFailed, BackupRefused
+from models.database import connection, database, on_postgres, read_clock, rerun_on_conflict, to_text
+from models.errors import BackupFailed, BackupRefused, StoreError
 from models.migration_runner import HISTORY
 from models.schema import deploy_migrations, require_no_work
 from models.schema_drift import MODELS
@@ -116,7 +116,9 @@ def restore_backup(
                 write_backup(saved, told)
         try:
             replace_all(file, kind, present, told)
-        except BackupFailed as error:
+        except BackupRefused:
+            raise
+        except StoreError as error:
             where = f"; what the database held is in {saved}" if saved else ""
             raise BackupFailed(f"{error}{where}") from None
     applied = deploy_migrations()
@@ -149,10 +151,12 @@ def refuse_other_database(kind: Kind) -> None:
         raise BackupRefused(f"this backup is of {file} and DATABASE_URL names {here}; use the same kind")
 
 
+@rerun_on_conflict
 def drop_ours(present: list[str]) -> None:
-    for table in (*OURS, THE_ORIGINALS):
-        if table in present:
-            database.execute_sql(f'DROP TABLE "{table}"')
+    """All in one statement, so that a reader who holds one of them leaves every other as it was."""
+    ours = ", ".join(f'"{table}"' for table in (*OURS, THE_ORIGINALS) if table in present)
+    if ours:
+        database.execute_sql(f"DROP TABLE {ours}")
 
 
 def count_rows() -> dict[str, int]:

@@ -6,7 +6,7 @@ restored database went live, and not settled in it, is held until a look or a pe
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from peewee import fn
@@ -92,6 +92,11 @@ def refuse_unless_possible(wanted: datetime, now: datetime, activated_at: dateti
             f"the restore's time lies before the ledger's activation, {activated_at:%Y-%m-%dT%H:%M:%SZ}, "
             "and would hold nothing; give the time at which the restored database went live"
         )
+
+
+def decision_time() -> datetime:
+    """Now, or the barrier's time where HubSpot's clock put that ahead: what is decided now is behind it."""
+    return max(read_clock(), read_barrier() or datetime.min.replace(tzinfo=UTC))
 
 
 @rerun_on_conflict

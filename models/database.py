@@ -1,9 +1,10 @@
 """How the store is reached: connections, the database's clock, UTC times, and reruns after a conflict."""
 
+import os
 import random
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,7 +42,7 @@ CONNECT_SECONDS = 10
 POOL_WAIT_SECONDS = 30
 TRUSTED_IDLE_SECONDS = 5.0
 PROGRAM = "hubspot-support-triage"  #: in pg_stat_activity, unless the URL names another ``application_name``
-NO_OPTIONS = "unsupported startup parameter"  #: PgBouncer's words
+NO_OPTIONS = ("startup parameter", "option")  #: in the words of PgBouncer and of RDS Proxy
 
 database = DatabaseProxy()
 
@@ -58,13 +59,14 @@ class Limits:
     statement: int = 30
     lock: int = 10
 
-    def by_name(self) -> dict[str, str]:
-        """PostgreSQL's settings."""
-        return {
+    def by_name(self, asked: str = "") -> dict[str, str]:
+        """PostgreSQL's settings, but for those that somebody ``asked`` for otherwise."""
+        settings = {
             "idle_in_transaction_session_timeout": f"{self.silent}s",
             "statement_timeout": f"{self.statement}s",
             "lock_timeout": f"{self.lock}s",
         }
+        return {name: value for name, value in settings.items() if name not in asked.replace("-", "_")}
 
 
 LIMITS = Limits()
@@ -85,19 +87,20 @@ class PostgresLedger(PooledPostgresqlDatabase):  # type: ignore[misc]
     """Peewee asks the server before each use of a pooled connection; here only where it may have died."""
 
     field_types: ClassVar = {**PostgresqlDatabase.field_types, UTC_MILLISECONDS: "TIMESTAMPTZ(3)"}
-    limits = LIMITS
+    settings: Mapping[str, str] = LIMITS.by_name()
 
     def begin(self, isolation_level: int | None = None) -> None:  # noqa: ARG002
         # One message and no round trip more; it ends with the transaction, so PgBouncer takes it.
-        limits = (f"SET LOCAL {name} = '{value}'" for name, value in self.limits.by_name().items())
+        limits = (f"SET LOCAL {name} = '{value}'" for name, value in self.settings.items())
         self.execute_sql("; ".join(("BEGIN", *limits)))
 
     def _connect(self) -> PostgresSession:
-        """With the limits for single statements too, but where a PgBouncer between refuses them."""
+        """With the limits for single statements too, but where a proxy between refuses options."""
         try:
             return cast(PostgresSession, super()._connect())
         except psycopg2.OperationalError as error:
-            if NO_OPTIONS not in str(error) or not self.connect_params.pop("options", None):
+            refused = any(word in str(error) for word in NO_OPTIONS)
+            if not refused or not self.connect_params.pop("options", None):
                 raise
             return cast(PostgresSession, super()._connect())
 
@@ -189,8 +192,9 @@ def open_postgres(url: str, pool_size: int, limits: Limits) -> PostgresLedger:
         raise StoreRefused(
             "DATABASE_URL: PostgreSQL does not know an option after the ?; correct it or leave it out"
         ) from None
-    # The server reads them in order, so what the URL asks for counts.
-    options = [f"-c {name}={value}" for name, value in limits.by_name().items()]
+    # libpq reads PGOPTIONS only where nobody gives it options.
+    theirs = asked.get("options") or os.environ.get("PGOPTIONS", "")
+    settings = limits.by_name(theirs)
     opened = PostgresLedger(
         dsn,
         max_connections=pool_size,
@@ -201,9 +205,9 @@ def open_postgres(url: str, pool_size: int, limits: Limits) -> PostgresLedger:
         keepalives_idle=30,
         tcp_user_timeout=30_000,  # a dead peer is noticed by TCP, whatever the server's limits are
         fallback_application_name=PROGRAM,
-        options=" ".join([*options, asked.get("options", "")]),
+        options=" ".join([*(f"-c {name}={value}" for name, value in settings.items()), theirs]),
     )
-    opened.limits = limits
+    opened.settings = settings
     return opened
 
 

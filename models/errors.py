@@ -3,6 +3,7 @@
 StoreError
 ├── StoreUnreachable      no connection, or it was lost: the outcome of the statement is unknown
 ├── StoreRefused          the server refuses the credentials, or has no such database: a settings fault
+│   └── LoginRefused       the credentials, which somebody may be changing just now
 ├── StoreUnsafe           the server would acknowledge a commit that it can lose
 ├── SchemaBehind          migrations are pending on a database that is not empty
 ├── SchemaForeign         a table of ours exists with another shape
@@ -30,6 +31,10 @@ class StoreUnreachable(StoreError):
 
 class StoreRefused(StoreError):
     pass
+
+
+class LoginRefused(StoreRefused):
+    """Of the credentials alone, which somebody may be changing just now."""
 
 
 class StoreUnsafe(StoreError):

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from models.barrier import decision_time
 from models.claims import not_told_yet
 from models.database import clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
@@ -29,7 +30,7 @@ def resend_ticket(ticket_id: str) -> Release:
         # Before the deliveries, so that the verdict stays: a late ``sent`` may still settle the ticket by it.
         due = {**not_told_yet(), "next_attempt_at": clock(), "reason": None}
         ProcessedTicket.update(**due).where(ProcessedTicket.ticket_id == ticket_id).execute()
-        release_deliveries(ticket_id, state=DeliveryState.PENDING, decided_at=clock())
+        release_deliveries(ticket_id, state=DeliveryState.PENDING, decided_at=decision_time())
         return Release.DONE
 
 

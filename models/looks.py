@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from peewee import SQL
 
-from models.barrier import HELD_BY_BARRIER, RESTORED_UNSEEN, read_barrier
+from models.barrier import HELD_BY_BARRIER, RESTORED_UNSEEN, decision_time, read_barrier
 from models.claims import not_told_yet
 from models.database import clock, rerun_on_conflict, to_utc, transaction
 from models.deliveries import Delivery, DeliveryState
@@ -145,5 +145,5 @@ def decide_absent(
         # Before the delivery, so that the verdict stays: a late ``sent`` may still settle the ticket by it.
         due = {**not_told_yet(), "next_attempt_at": clock(delay_seconds), "reason": None}
         ProcessedTicket.update(**due).where(ProcessedTicket.ticket_id == ticket_id).execute()
-        absent = {"state": DeliveryState.PENDING, "decided_at": clock(), "last_error": "absent"}
+        absent = {"state": DeliveryState.PENDING, "decided_at": decision_time(), "last_error": "absent"}
         return bool(Delivery.update(**absent).where(in_doubt).execute())

@@ -79,8 +79,18 @@ class LedgerRunner(Runner):  # type: ignore[misc]
         if getattr(module, "atomic", True) or not isinstance(self.database, PostgresqlDatabase):
             super()._run(name, module, direction, fake=fake)
             return
-        with dropping_what_failed(self.database):
+        with waiting_for_locks(self.database), dropping_what_failed(self.database):
             super()._run(name, module, direction, fake=fake)
+
+
+@contextmanager
+def waiting_for_locks(database: Any) -> Iterator[None]:
+    """A concurrent index waits for every older snapshot, a backup's too, and keeps nobody waiting."""
+    database.execute_sql("SET lock_timeout = 0")
+    try:
+        yield
+    finally:
+        database.execute_sql("RESET lock_timeout")
 
 
 @contextmanager

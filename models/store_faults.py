@@ -7,7 +7,7 @@ import psycopg2.extensions
 from peewee import DatabaseError, InterfaceError, OperationalError
 from playhouse.pool import MaxConnectionsExceeded
 
-from models.errors import StoreRefused, StoreUnreachable
+from models.errors import LoginRefused, StoreRefused, StoreUnreachable
 
 # Peewee wraps most of the driver's errors, but not all classes below OperationalError: deadlocks escape it.
 CONNECTION_FAULTS = (
@@ -44,7 +44,7 @@ def is_lost(error: Exception) -> bool:
 def translated(error: Exception) -> StoreRefused | StoreUnreachable:
     text = str(error)
     if any(sign in text for sign in REFUSALS):
-        return StoreRefused("DATABASE_URL: the server refuses this user or password; correct the URL")
+        return LoginRefused("DATABASE_URL: the server refuses this user or password; correct the URL")
     if "does not exist" in text and ("database" in text or "role" in text):
         return StoreRefused(
             "DATABASE_URL: the server has no such database or user; create it or correct the URL"
@@ -52,6 +52,10 @@ def translated(error: Exception) -> StoreRefused | StoreUnreachable:
     if "unable to open database file" in text:
         return StoreRefused(
             "DATABASE_URL: the SQLite file cannot be opened; check its folder and permissions"
+        )
+    if "lock timeout" in text:
+        return StoreUnreachable(
+            "another session holds a lock on the ledger for too long; health names it, or try again later"
         )
     if isinstance(error, MaxConnectionsExceeded):
         return StoreUnreachable("the database pool is exhausted; raise DB_POOL_SIZE")

@@ -17,6 +17,7 @@ from jobs.verbs.run import log_level_of
 from jobs.wiring import build_gateway
 from models import reconciliation, schema
 from models.barrier import Barrier, raise_barrier, read_barrier, replace_lost_ledger
+from models.cursors import read_known_ledger
 from models.database import close_database, open_database
 from models.errors import BarrierRefused, LedgerUnused
 
@@ -33,6 +34,7 @@ def reconcile(since: str | None, restored_at: str | None, *, as_json: bool) -> i
     with open_ledger(settings):
         if restored_at is not None:
             (remark if as_json else say)(barrier_line(raise_barrier_to(went_live_at, settings)))
+            warn_of_late_opening(settings)
         with closing(build_gateway(settings)) as gateway:
             if restored_at is not None:
                 raise_by_hubspots_clock(gateway, went_live_at)
@@ -80,11 +82,26 @@ def raise_barrier_to(went_live_at: datetime | None, settings: Settings) -> Barri
         try:
             return raise_barrier(went_live_at)
         except LedgerUnused:
-            if since is None or went_live_at is not None:
+            if since is None:
                 raise
+            if went_live_at is not None:
+                raise InputError(
+                    "--restored-at: a ledger that is empty replaces a lost one from now on; write now"
+                ) from None
             return replace_lost_ledger(since, overlap)
     except BarrierRefused as error:
         raise InputError(f"--restored-at: {error}") from None
+
+
+def warn_of_late_opening(settings: Settings) -> None:
+    """A worker that started on the empty ledger before this command opened it five minutes before."""
+    known, since = read_known_ledger(), settings.notify_since
+    if since and known and known.activated_at and known.activated_at > since:
+        remark(
+            f"warning: this ledger opened itself at {known.activated_at:%Y-%m-%d %H:%M:%S} UTC, later than "
+            "NOTIFY_SINCE, which is read at the first start only: tickets between the two are neither told "
+            "nor held. If it replaces a lost one, stop every worker, empty the database, and call again"
+        )
 
 
 def barrier_line(barrier: Barrier) -> str:

@@ -88,7 +88,7 @@ def test_times_that_are_none_and_a_ledger_without_a_past_are_one_line(sqlite_ben
     one_line(bench.run("reconcile"), 2, "never used", "run-once")
     without = {"NOTIFY_SINCE": ""}
     one_line(bench.run("reconcile", "--restored-at", "now", **without), 2, "never used", "set NOTIFY_SINCE")
-    one_line(bench.run("reconcile", "--restored-at", "2026-01-01"), 2, "never used")
+    one_line(bench.run("reconcile", "--restored-at", "2026-01-01"), 2, "--restored-at", "write now")
     bench.run("run-once")
     one_line(bench.run("reconcile", "--restored-at", "2999-01-01"), 2, "--restored-at:", "the future")
     one_line(bench.run("reconcile", "--restored-at", "1999-12-31"), 2, "--restored-at:", "activation")
@@ -297,3 +297,23 @@ def test_a_ledger_in_use_is_no_fresh_start(sqlite_bench: Bench) -> None:
         ledger = Cursor.get_by_id("ledger")
     assert ledger.activated_at == activated_at
     assert ledger.restored_at > activated_at
+
+
+def test_a_worker_that_was_first_on_the_empty_ledger_is_named(sqlite_bench: Bench) -> None:
+    bench = sqlite_bench
+    bench.run("run-once", NOTIFY_SINCE="")
+    asked = bench.run("reconcile", "--restored-at", "now")
+    assert "warning: this ledger opened itself at" in asked.err
+    assert "empty the database" in asked.err
+
+
+def test_what_is_decided_while_hubspots_clock_is_ahead_is_decided(bench: Bench) -> None:
+    """The barrier lies in the database's future then, and a decision of now counts all the same."""
+    by_bot(bench)
+    lost = lose_ledger(bench)
+    bench.hubspot.faults.wrong_date_offset_seconds = 300
+    run = start_afresh(bench)
+    assert (run.code, run.json["notified"], run.json["unconfirmed"]) == (0, 15, 0)
+    assert bench.cards_of(lost.every) == [1] * 15
+    with bench.ledger():
+        assert max(row.attempts for row in ProcessedTicket.select()) <= 2

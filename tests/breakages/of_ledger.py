@@ -151,7 +151,7 @@ LEDGER: tuple[Breakage, ...] = (
         "rule 4",
         "a record that the store refused is not repeated",
         "jobs/parts.py",
-        "OUT_OF_REACH = (StoreUnreachable, StoreRefused)",
+        "OUT_OF_REACH = (StoreUnreachable, LoginRefused)",
         "OUT_OF_REACH = (StoreUnreachable,)",
         "tests/unit/test_parts.py",
     ),

@@ -26,6 +26,7 @@ from models.database import (
     transaction,
 )
 from models.errors import StoreUnreachable
+from models.migration_runner import invalid_indexes, waiting_for_locks
 from models.schema import deploy_migrations
 from tests.conftest import connect
 from tests.fakes.postgres_proxy import postgres_proxy
@@ -201,3 +202,45 @@ def test_of_several_hosts_the_one_that_takes_writes_is_used(
         open_database(url)
         assert read_clock()
         close_database()
+
+
+@pytest.mark.parametrize("asked", ["statement_timeout=90s", "statement-timeout=90s"])
+def test_a_limit_that_the_url_names_counts_in_transactions_too(
+    new_postgres: Callable[..., str], asked: str
+) -> None:
+    open_database(with_query(new_postgres(), f"options=-c%20{asked.replace('=', '%3D')}"))
+    with connection(), transaction():
+        assert shown("statement_timeout", "lock_timeout") == ("90s", "10s")
+    close_database()
+
+
+def test_the_environments_options_are_kept(
+    new_postgres: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another search_path would be another ledger."""
+    monkeypatch.setenv("PGOPTIONS", "-c search_path=triage")
+    open_database(new_postgres())
+    with connection():
+        assert shown("search_path", *LIMITS) == ("triage", *STANDARD)
+    close_database()
+
+
+def test_a_concurrent_index_waits_for_older_snapshots(
+    new_postgres: Callable[..., str], tmp_path: Path
+) -> None:
+    """A backup holds one for longer than any lock may take; the failed index would stay behind."""
+    open_database(url := new_postgres(), limits=Limits(statement=0, lock=1))
+    deploy_migrations()
+    reader = connect(url)
+    reader.cursor().execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM processed_tickets")
+    ended = threading.Timer(3, lambda: reader.cursor().execute("ROLLBACK"))
+    ended.start()
+    with connection(), waiting_for_locks(database):
+        database.execute_sql("CREATE INDEX CONCURRENTLY late ON processed_tickets (model)")
+        assert shown("lock_timeout") == ("0",)
+    with connection():
+        assert shown("lock_timeout") == ("1s",)
+        assert invalid_indexes(database) == []
+    ended.join()
+    reader.close()
+    close_database()

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.note_events import named_setting
 from jobs.parts import Insistence, new_owner
-from models.errors import SchemaBehind, StoreError, StoreRefused, StoreUnreachable
+from models.errors import LoginRefused, SchemaBehind, StoreError, StoreRefused, StoreUnreachable
 
 
 class Store:
@@ -23,7 +23,7 @@ class Store:
         return "written"
 
 
-@pytest.mark.parametrize("fault", [StoreUnreachable, StoreRefused])
+@pytest.mark.parametrize("fault", [StoreUnreachable, LoginRefused])
 def test_a_write_is_repeated_until_the_store_took_it(fault: type[StoreError]) -> None:
     """Also where the password was changed: whoever changed it may allow the login again."""
     slept: list[float] = []
@@ -35,13 +35,14 @@ def test_a_write_is_repeated_until_the_store_took_it(fault: type[StoreError]) ->
     assert slept == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
 
 
-def test_what_another_try_cannot_cure_is_raised() -> None:
-    insist, errors = Insistence(lambda _: None), [StoreUnreachable("away"), SchemaBehind("migrate")]
+@pytest.mark.parametrize("fault", [SchemaBehind("migrate"), StoreRefused("GRANT it")])
+def test_what_another_try_cannot_cure_is_raised(fault: StoreError) -> None:
+    insist, errors = Insistence(lambda _: None), [StoreUnreachable("away"), fault]
 
     def write() -> None:
         raise errors.pop(0)
 
-    with pytest.raises(SchemaBehind):
+    with pytest.raises(type(fault)):
         insist(write)
     assert (errors, insist.waits) == ([], False)
 

@@ -55,7 +55,7 @@ def translated(error: Exception) -> StoreRefused | StoreUnreachable:
         )
     if "lock timeout" in text:
         return StoreUnreachable(
-            "another session holds a lock on the ledger for too long; health names it, or try again later"
+            "another session holds a lock on the ledger for too long; find it in pg_stat_activity"
         )
     if isinstance(error, MaxConnectionsExceeded):
         return StoreUnreachable("the database pool is exhausted; raise DB_POOL_SIZE")

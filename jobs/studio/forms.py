@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask_admin.form import BaseForm
@@ -13,14 +13,18 @@ from jobs.studio.filters import parse_utc
 from models.browsing import move_pause, take_up_again
 
 EXAMPLE = "2026-11-23 10:00"
+FIRST = datetime(2000, 1, 1, tzinfo=UTC)  #: a server's zone may take an earlier one out of all calendars
+LONGEST = timedelta(hours=24)  #: nobody is to forget a channel that is paused
 
 
 def check_time(_form: Any, field: Any) -> None:
     if field.data and field.data.strip():
         try:
-            parse_utc(field.data)
+            until = parse_utc(field.data)
         except (ValueError, OverflowError):
             raise ValidationError(f"write a UTC time such as {EXAMPLE}, or nothing") from None
+        if not FIRST <= until <= datetime.now(UTC) + LONGEST:
+            raise ValidationError("write a time of the next 24 hours, or nothing: at once")
 
 
 class PauseForm(BaseForm):  # type: ignore[misc]

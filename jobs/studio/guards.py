@@ -85,7 +85,10 @@ def write_guard(writable: frozenset[str]) -> Callable[[], None]:
 def comes_from_here() -> bool:
     """Browsers name the page that a form was sent from; other programs name none."""
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("Host")
+    try:
+        return origin is None or urlsplit(origin).netloc == request.headers.get("Host")
+    except ValueError:
+        return False
 
 
 def has_our_token() -> bool:

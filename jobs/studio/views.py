@@ -18,7 +18,7 @@ from models.browsing import each_row, ordered, primary_key, reading, starts_with
 from models.errors import QuestionRefused
 from models.schema import count_rows
 
-ROWS_A_PAGE = 50
+ROWS_A_PAGE, MOST_WORDS = 50, 50
 PAGE_SECONDS, EXPORT_SECONDS = 15.0, 300.0
 
 
@@ -110,7 +110,10 @@ class TableView(ModelView):  # type: ignore[misc]
         fields: Sequence[Any] = (),
     ) -> Any:
         query = self.model.select(*fields)
-        wanted = [self.is_named(word) for word in (search or "").replace(",", " ").split()]
+        words = (search or "").replace(",", " ").split()
+        if len(words) > MOST_WORDS:
+            raise QuestionRefused(f"search for {MOST_WORDS} words at most")
+        wanted = [self.is_named(word) for word in words]
         if wanted and self.table.searched:
             query = query.where(any_of(wanted))
         for index, _, value in filters or ():

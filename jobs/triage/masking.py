@@ -52,6 +52,7 @@ _TEXTS = (
 _HIDDEN = re.compile("|".join(map(re.escape, NEVER_RESTORED.values())))
 _SHOWN = ("subject", "customer_name", "company_name", "customer_tier", "product_area")
 _WORDS = ("customer_summary", "reply_draft", "questions_for_customer", "internal_notes")
+MOST_KNOWN = 100  #: secrets of one ticket that are looked for within other words
 _TOKEN = re.compile(r"[^\s\0\"'`<>(),;]+")
 _INSIGNIFICANT = re.compile(r"[\W_]+")
 _BLANK = "\0"
@@ -89,7 +90,7 @@ def mask(ticket: Ticket) -> Masked:
     The company's name stays, and what makes up the team's own prompt. Pure; linear in the ticket's size.
     """
     texts = {name: _Text(value) for name in _TEXTS if (value := getattr(ticket, name)) is not None}
-    _take_secrets(texts.values())
+    _take_secrets(texts.values(), plain_words=True)
     for kind, find in _FINDERS:
         for text in texts.values():
             text.take(kind, find)
@@ -107,10 +108,11 @@ def hide_secrets(ticket: Ticket, verdict: Verdict) -> tuple[Ticket, Verdict]:
     texts = {name: _Text(value) for name in _TEXTS if (value := getattr(ticket, name)) is not None}
     words = {name: [_Text(text) for text in as_list(getattr(verdict, name))] for name in _WORDS}
     written = [text for found in words.values() for text in found]
-    for text in (*texts.values(), *written):
+    for text in written:
         # What stands for a value already is none; as a name it is written as it was.
         text.take(Kind.NAME, lambda plain: (found.span() for found in _HIDDEN.finditer(plain)))
-    _take_secrets([*texts.values(), *written])
+    # Words that a customer calls passwords are not to blank the team's card.
+    _take_secrets([*texts.values(), *written], plain_words=False)
     for text in (*(texts[name] for name in _SHOWN if name in texts), *written):
         text.take(Kind.CARD, find_cards)
     shown: dict[str, Any] = {name: texts[name].write(_hide) for name in _SHOWN if name in texts}
@@ -134,15 +136,26 @@ def like(value: str | tuple[str, ...] | None, texts: list[str]) -> str | tuple[s
     return tuple(texts) if isinstance(value, tuple) else next(iter(texts), None)
 
 
-def _take_secrets(texts: Iterable["_Text"]) -> None:
-    """What was announced as a secret once is one wherever it stands."""
+def _take_secrets(texts: Iterable["_Text"], *, plain_words: bool) -> None:
+    """What was announced as a secret once is one everywhere; a plain word only with ``plain_words``."""
     texts = list(texts)
     for text in texts:
         text.take(Kind.SECRET, find_secrets)
     told = (key for text in texts for key in text.keys(Kind.SECRET))
     known = {form for key in told for form in (key, key.rstrip("!?")) if len(form) >= 4}
+    unmistakable = {one for one in known if len(one) >= 6 and not one.isalpha()}
+    anywhere = _compile_whole(sorted(unmistakable, key=len, reverse=True)[:MOST_KNOWN])
+    tokens = known if plain_words else unmistakable
     for text in texts:
-        text.take(Kind.SECRET, lambda plain: _find_tokens(plain, known))
+        if anywhere is not None:
+            text.take(Kind.SECRET, lambda plain: (found.span() for found in anywhere.finditer(plain)))
+        text.take(Kind.SECRET, lambda plain: _find_tokens(plain, tokens))
+
+
+def _compile_whole(values: list[str]) -> re.Pattern[str] | None:
+    """Each of them, whatever punctuation touches it, but not within a longer word or number."""
+    either = "|".join(map(re.escape, values))
+    return re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])") if either else None
 
 
 def _find_tokens(plain: str, known: set[str]) -> Iterator[Span]:

@@ -46,7 +46,7 @@ def _iban_patterns() -> dict[str, re.Pattern[str]]:
 
 _IBANS = _iban_patterns()
 
-_NUMBER = re.compile(r"(?<!\d)\d(?:[ .\-/,_|\n]{0,3}\d){12,}+")
+_NUMBER = re.compile(r"(?<!\d)\d(?:[\s.\-/,_|:*()]{0,3}\d){12,}+")
 _GROUP = re.compile(r"\d+")
 _CARD = re.compile(r"4\d{12}|3[0689]\d{12}|3[47]\d{13}|[2-9]\d{15,18}")
 # Dates side by side, and the order numbers of Amazon.

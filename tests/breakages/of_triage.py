@@ -152,7 +152,7 @@ TRIAGE = (
         "masking",
         "keys and passwords are not looked for",
         MASKING,
-        "    _take_secrets(texts.values())\n",
+        "    _take_secrets(texts.values(), plain_words=True)\n",
         "",
         f"{MASKS}::test_a_key_is_known_by_its_form",
     ),

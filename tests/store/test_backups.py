@@ -15,7 +15,7 @@ from jobs.back_up import back_up
 from models import schema
 from models.backup_files import kind_of, sheet_path
 from models.backup_postgres import environment, without_password
-from models.backups import restore_backup, write_backup
+from models.backups import count_rows, restore_backup, write_backup
 from models.barrier import read_barrier
 from models.cursors import activate
 from models.database import close_database, connection, database, on_postgres, open_database, read_clock
@@ -24,7 +24,7 @@ from models.job_runs import GOOD_RESULT, record_run
 from models.schema import deploy_migrations, migration_status
 from models.schema_drift import find_drift
 from models.tickets import TicketState, look_up_ticket
-from tests.conftest import run_there, use_clients
+from tests.conftest import connect, run_there, use_clients
 from tests.store.conftest import Ledger
 
 OVERLAP = timedelta(minutes=15)
@@ -125,6 +125,29 @@ def test_a_database_in_use_is_replaced_only_when_asked_and_saved_first(used: Led
     assert state_of("3") is None
     restore(saved, over=lambda: tmp_path / "again.backup")
     assert state_of("3") is TicketState.FOUND
+
+
+def test_a_reader_of_one_table_keeps_a_restore_from_dropping_any(
+    used: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not on_postgres():
+        pytest.skip("SQLite restores into a file that nobody else writes")
+    file, saved = tmp_path / "one.backup", tmp_path / "saved.backup"
+    write_backup(file)
+    with connection():
+        before = count_rows()
+    monkeypatch.setattr("models.database.RERUNS", 0)
+    reader = connect(database.database)
+    reader.cursor().execute("BEGIN; SELECT 1 FROM deliveries")
+    with connection():
+        database.execute_sql("SET lock_timeout = '1s'")
+        with pytest.raises(BackupFailed, match=r"holds a lock.*saved\.backup"):
+            restore(file, over=lambda: saved)
+        database.execute_sql("RESET lock_timeout")
+    reader.close()
+    with connection():
+        assert count_rows() == before
+    restore(file, over=lambda: tmp_path / "again.backup")
 
 
 def test_nothing_is_replaced_while_a_worker_is_at_work(used: Ledger, tmp_path: Path) -> None:

@@ -244,6 +244,9 @@ def test_a_pause_is_moved_and_no_other_column_with_it(ledger: Ledger) -> None:
     save(f"/switches/edit/?id={primary_value(pause)}", until_at="")
     with connection():
         assert Switch.get().until_at is None
+    for out_of_range in ("9999-12-31 23:59", "0001-01-01"):
+        page = save(f"/switches/edit/?id={primary_value(pause)}", until_at=out_of_range).text
+        assert "of the next 24 hours" in page
     assert "write a UTC time" in save(f"/switches/edit/?id={primary_value(pause)}", until_at="soon").text
 
 

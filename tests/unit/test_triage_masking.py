@@ -322,7 +322,11 @@ UNTRIAGED = decide_by_rules(TICKET, ())
         (f"My card {VISA} was declined", "", "My card [card number] was declined"),
         ("login hunter22!x fails", "My password: hunter22!x", "login [key or password] fails"),
         ("Password reset does not work", "", "Password reset does not work"),
-        ("password: [key or password]", "", "password: [key or password]"),
+        ("is **Tr0ub4dor99x** or ada:Tr0ub4dor99x", "My password is Tr0ub4dor99x", "is **?** or ada:?"),
+        ("see https://x.test/?p=Tr0ub4dor99x", "My password is Tr0ub4dor99x", "see https://x.test/?p=?"),
+        ("The outage is a breach", "password: outage\npassword: breach", "The outage is a breach"),
+        ("4111\t1111\t1111\t1111, 4111:1111:1111:1111", "", "[card number], [card number]"),
+        ("4111 1111 [card number] 1111 1111", "", "4111 1111 [card number] 1111 1111"),
         ("Call me at 030 1234567, I am at b@x.com", "", "Call me at 030 1234567, I am at b@x.com"),
     ],
 )
@@ -330,6 +334,8 @@ def test_a_card_shows_no_card_number_key_or_password_whoever_wrote_it(
     subject: str, body: str, shown: str
 ) -> None:
     """A local model reads the ticket as it is, and the title is the customer's own."""
+    shown = shown.replace("?*", "[key or password]*").replace(":?", ":[key or password]")
+    shown = shown.replace("p=?", "p=[key or password]")
     ticket = replace(TICKET, subject=subject, body=body, company_name=subject)
     written = replace(
         UNTRIAGED,

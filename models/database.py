@@ -88,6 +88,7 @@ class PostgresLedger(PooledPostgresqlDatabase):  # type: ignore[misc]
 
     field_types: ClassVar = {**PostgresqlDatabase.field_types, UTC_MILLISECONDS: "TIMESTAMPTZ(3)"}
     settings: Mapping[str, str] = LIMITS.by_name()
+    asked_options = ""
 
     def begin(self, isolation_level: int | None = None) -> None:  # noqa: ARG002
         # One message and no round trip more; it ends with the transaction, so PgBouncer takes it.
@@ -100,8 +101,10 @@ class PostgresLedger(PooledPostgresqlDatabase):  # type: ignore[misc]
             return cast(PostgresSession, super()._connect())
         except psycopg2.OperationalError as error:
             refused = any(word in str(error) for word in NO_OPTIONS)
-            if not refused or not self.connect_params.pop("options", None):
+            if not refused or self.connect_params["options"] == self.asked_options:
                 raise
+            # What was asked for stays, refused or not: another search_path is another ledger.
+            self.connect_params["options"] = self.asked_options
             return cast(PostgresSession, super()._connect())
 
     def _can_reuse(self, session: PostgresSession) -> bool:
@@ -207,7 +210,7 @@ def open_postgres(url: str, pool_size: int, limits: Limits) -> PostgresLedger:
         fallback_application_name=PROGRAM,
         options=" ".join([*(f"-c {name}={value}" for name, value in settings.items()), theirs]),
     )
-    opened.settings = settings
+    opened.settings, opened.asked_options = settings, theirs
     return opened
 
 

@@ -76,6 +76,9 @@ def test_where_options_are_refused_transactions_have_the_limits(
         refused = ["options" in startup for startup in proxy.startups]
         assert refused == [True, False], "it is asked once"
         close_database()
+        with pytest.raises(StoreUnreachable):
+            open_database(proxy.url_of(name, "options=-c%20search_path%3Dtriage"))
+        close_database()
 
 
 def test_a_statement_that_takes_too_long_is_ended_and_named(new_postgres: Callable[..., str]) -> None:

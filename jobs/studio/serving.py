@@ -12,6 +12,7 @@ from waitress.server import create_server
 
 from jobs.errors import InputError
 
+LOOK_SECONDS = 0.2  #: how late an idle server may see that it is to end
 THREADS = 4  #: each holds a connection of the pool while it answers
 MOST_BODY_BYTES = 65_536
 
@@ -24,10 +25,12 @@ def serve(app: Callable[..., Any], host: str, port: int, ready: Callable[[str], 
     logging.getLogger("waitress").setLevel(logging.CRITICAL)
     sockets: dict[int, Any] = {}
     try:
-        with ended_by_signals():
+        with told_by_signals() as ended:
             server = listen(app, host, port, sockets)
             ready(url_of(server))
-            server.run()
+            while not ended:
+                wasyncore.loop(timeout=LOOK_SECONDS, map=sockets, count=1)
+            server.task_dispatcher.shutdown()
     finally:
         wasyncore.close_all(sockets, ignore_all=True)
 
@@ -58,18 +61,17 @@ def url_of(server: Any) -> str:
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGINT leave the block, wherever it stands."""
+def told_by_signals() -> Iterator[list[int]]:
+    """Gets the numbers of SIGTERM and SIGINT as they come: raised in an accept, they would leave it open."""
+    ended: list[int] = []
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit
+    def end(number: int, _frame: FrameType | None) -> None:
+        ended.append(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, end) for number in numbers}
     try:
-        yield
-    except SystemExit:
-        pass
+        yield ended
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

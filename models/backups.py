@@ -20,11 +20,12 @@ from models.backup_files import (
 )
 from models.barrier import Barrier, raise_barrier
 from models.cursors import activate
-from models.database import connection, database, on_postgres, read_clock, rerun_on_conflict, to_text
+from models.database import connection, database, on_postgres, read_clock, rerun_on_conflict
 from models.errors import BackupFailed, BackupRefused, StoreError
 from models.migration_runner import HISTORY
 from models.schema import deploy_migrations, require_no_work
 from models.schema_drift import MODELS
+from models.utc import to_text
 
 OURS = (*(model._meta.table_name for model in MODELS), HISTORY)
 THE_ORIGINALS = "_prisma_migrations"

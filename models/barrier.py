@@ -13,11 +13,12 @@ from peewee import fn
 
 from models.claims import Claim, is_mine
 from models.cursors import Cursor, activate
-from models.database import on_postgres, read_clock, rerun_on_conflict, to_text, to_utc, transaction
+from models.database import on_postgres, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
 from models.errors import BarrierRefused, LedgerUnused
 from models.sends import conclude_claim, lock_ticket
 from models.tickets import ProcessedTicket, TicketState, list_parts
+from models.utc import to_text, to_utc
 
 RESTORED = "restored"  #: the ``last_error`` of what the barrier holds
 RESTORED_UNSEEN = "restored_unseen"  #: the same, where no look can tell that no part was told for it

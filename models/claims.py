@@ -12,17 +12,11 @@ from typing import Any, cast
 from peewee import SQL, Case, Expression, ModelSelect, fn
 
 from models.cursors import Cursor
-from models.database import (
-    clock,
-    database,
-    on_postgres,
-    rerun_on_conflict,
-    to_utc,
-    transaction,
-)
+from models.database import clock, database, on_postgres, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
 from models.names import Names
 from models.tickets import OPEN_STATES, ProcessedTicket, TicketState
+from models.utc import to_utc
 
 t, d, c = Names(ProcessedTicket), Names(Delivery), Names(Cursor)
 MAYBE_TOLD = (DeliveryState.SENT, DeliveryState.SENDING, DeliveryState.UNCONFIRMED)

@@ -9,9 +9,10 @@ from enum import StrEnum
 
 from peewee import CharField, FloatField, IntegerField
 
-from models.database import BaseModel, UtcDateTimeField, read_clock, rerun_on_conflict
+from models.database import BaseModel, read_clock, rerun_on_conflict
 from models.names import Names
 from models.tickets import ProcessedTicket
+from models.utc import UtcDateTimeField
 
 HOUR = timedelta(hours=1)
 KEY = ("hour", "source", "provider", "priority", "state")

@@ -8,16 +8,10 @@ from typing import cast
 
 from peewee import SQL, CharField, fn
 
-from models.database import (
-    BaseModel,
-    UtcDateTimeField,
-    clock,
-    read_clock,
-    rerun_on_conflict,
-    transaction,
-)
+from models.database import BaseModel, clock, read_clock, rerun_on_conflict, transaction
 from models.errors import WrongPortal
 from models.tickets import ProcessedTicket
+from models.utc import UtcDateTimeField
 
 ACTIVATION_MARGIN = timedelta(minutes=5)
 

@@ -1,13 +1,10 @@
-"""How the store is reached: connections, the database's clock, UTC times, and reruns after a conflict."""
+"""How the store is reached: connections, the database's clock, and reruns after a conflict."""
 
-import os
 import random
-import select
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar, cast
@@ -19,145 +16,37 @@ from peewee import (
     SQL,
     Database,
     DatabaseProxy,
-    Field,
     Model,
     OperationalError,
     PostgresqlDatabase,
     SqliteDatabase,
 )
-from playhouse.pool import PooledPostgresqlDatabase, PooledSqliteDatabase
+from playhouse.pool import PooledSqliteDatabase
 
 from models.errors import StoreRefused, StoreUnreachable, StoreUnsafe
+from models.postgres import LIMITS, POOL_WAIT_SECONDS, Limits, open_postgres
 from models.store_faults import STORE_FAULTS, driver_error, is_lost, translated
+from models.utc import UTC_MILLISECONDS, to_utc
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-UTC_MILLISECONDS = "UTC_MILLISECONDS"
 CONFLICTS = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
 READ_ONLY, NOT_ALLOWED = "25006", "42501"
 RERUNS = 8
 SQLITE_RERUNS = 2  # each has waited ten seconds for the lock
-CONNECT_SECONDS = 10
-POOL_WAIT_SECONDS = 30
-TRUSTED_IDLE_SECONDS = 5.0
-PROGRAM = "hubspot-support-triage"  #: in pg_stat_activity, unless the URL names another ``application_name``
-NO_OPTIONS = ("startup parameter", "option")  #: in the words of PgBouncer and of RDS Proxy
 
 database = DatabaseProxy()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What PostgreSQL ends by itself, in whole seconds; 0 is no limit.
-
-    Who is silent for so long within a transaction is suspended or gone, and others wait for its rows. Who
-    waits so long for a lock runs its work again.
-    """
-
-    silent: int = 30
-    statement: int = 30
-    lock: int = 10
-
-    def by_name(self, asked: str = "") -> dict[str, str]:
-        """PostgreSQL's settings, but for those that somebody ``asked`` for otherwise."""
-        settings = {
-            "idle_in_transaction_session_timeout": f"{self.silent}s",
-            "statement_timeout": f"{self.statement}s",
-            "lock_timeout": f"{self.lock}s",
-        }
-        return {name: value for name, value in settings.items() if name not in asked.replace("-", "_")}
-
-
-LIMITS = Limits()
-UNHURRIED = Limits(statement=0)  #: for what a person waits for: migrations, backups
-
-
-class PostgresSession(psycopg2.extensions.connection):
-    """A driver's connection that knows when the pool got it back, and sees what comes in meanwhile."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.returned_at = 0.0
-        self.incoming = select.poll()
-        self.incoming.register(self.fileno(), select.POLLIN)
-
-
-class PostgresLedger(PooledPostgresqlDatabase):  # type: ignore[misc]
-    """Peewee asks the server before each use of a pooled connection; here only where it may have died."""
-
-    field_types: ClassVar = {**PostgresqlDatabase.field_types, UTC_MILLISECONDS: "TIMESTAMPTZ(3)"}
-    settings: Mapping[str, str] = LIMITS.by_name()
-    asked_options = ""
-
-    def begin(self, isolation_level: int | None = None) -> None:  # noqa: ARG002
-        # One message and no round trip more; it ends with the transaction, so PgBouncer takes it.
-        limits = (f"SET LOCAL {name} = '{value}'" for name, value in self.settings.items())
-        self.execute_sql("; ".join(("BEGIN", *limits)))
-
-    def _connect(self) -> PostgresSession:
-        """With the limits for single statements too, but where a proxy between refuses options."""
-        try:
-            return cast(PostgresSession, super()._connect())
-        except psycopg2.OperationalError as error:
-            refused = any(word in str(error) for word in NO_OPTIONS)
-            if not refused or self.connect_params["options"] == self.asked_options:
-                raise
-            # What was asked for stays, refused or not: another search_path is another ledger.
-            self.connect_params["options"] = self.asked_options
-            return cast(PostgresSession, super()._connect())
-
-    def _can_reuse(self, session: PostgresSession) -> bool:
-        session.returned_at = time.time()
-        idle = session.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_IDLE
-        return idle or bool(super()._can_reuse(session))
-
-    def _is_closed(self, session: PostgresSession) -> bool:
-        return not is_surely_alive(session) and bool(super()._is_closed(session))
 
 
 class SqliteLedger(PooledSqliteDatabase):  # type: ignore[misc]
     field_types: ClassVar = {**SqliteDatabase.field_types, UTC_MILLISECONDS: "TEXT"}
 
 
-def is_surely_alive(session: PostgresSession) -> bool:
-    """Idle for a moment only, and nothing came in: a server that ends a session says so, and closes.
-
-    A peer that vanished says nothing, so a longer idle session is asked. The wall clock counts suspension.
-    """
-    just_returned = 0 <= time.time() - session.returned_at < TRUSTED_IDLE_SECONDS
-    return just_returned and not session.closed and not session.incoming.poll(0)
-
-
-class UtcDateTimeField(Field):
-    """An aware UTC time to the millisecond: timestamptz(3) on PostgreSQL, sortable text on SQLite."""
-
-    field_type = UTC_MILLISECONDS
-
-    def db_value(self, value: Any) -> Any:
-        return to_text(value) if isinstance(value, datetime) else value
-
-    def python_value(self, value: Any) -> datetime | None:
-        return to_utc(value)
-
-
 class BaseModel(Model):
     class Meta:
         database = database
         legacy_table_names = False
-
-
-def to_text(value: datetime) -> str:
-    """``2026-11-23 10:00:00.123+00:00``: PostgreSQL reads it, SQLite's text order is its time order."""
-    return value.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds")
-
-
-def to_utc(value: str | datetime | None) -> datetime | None:
-    """An aware UTC time of what either driver returns."""
-    if value is None:
-        return None
-    time_read = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return time_read.astimezone(UTC)
 
 
 def open_database(url: str, pool_size: int = 12, limits: Limits = LIMITS) -> Database:
@@ -184,34 +73,6 @@ def close_database() -> None:
     """Close every connection of the pool; safe to call twice and before opening."""
     if database.obj is not None:
         database.close_all()
-
-
-def open_postgres(url: str, pool_size: int, limits: Limits) -> PostgresLedger:
-    dsn = "postgresql://" + url.split("://", 1)[1]
-    try:
-        asked = psycopg2.extensions.parse_dsn(dsn)
-    except psycopg2.ProgrammingError:
-        # Its text quotes the URL.
-        raise StoreRefused(
-            "DATABASE_URL: PostgreSQL does not know an option after the ?; correct it or leave it out"
-        ) from None
-    # libpq reads PGOPTIONS only where nobody gives it options.
-    theirs = asked.get("options") or os.environ.get("PGOPTIONS", "")
-    settings = limits.by_name(theirs)
-    opened = PostgresLedger(
-        dsn,
-        max_connections=pool_size,
-        timeout=POOL_WAIT_SECONDS,
-        autoconnect=False,
-        connection_factory=PostgresSession,
-        connect_timeout=CONNECT_SECONDS,
-        keepalives_idle=30,
-        tcp_user_timeout=30_000,  # a dead peer is noticed by TCP, whatever the server's limits are
-        fallback_application_name=PROGRAM,
-        options=" ".join([*(f"-c {name}={value}" for name, value in settings.items()), theirs]),
-    )
-    opened.settings, opened.asked_options = settings, theirs
-    return opened
 
 
 def open_sqlite(url: str, pool_size: int) -> SqliteLedger:

@@ -4,7 +4,8 @@ from enum import StrEnum
 
 from peewee import CharField, IntegerField
 
-from models.database import BaseModel, UtcDateTimeField
+from models.database import BaseModel
+from models.utc import UtcDateTimeField
 
 
 class DeliveryState(StrEnum):

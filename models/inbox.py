@@ -7,17 +7,10 @@ from typing import Protocol, cast
 
 from peewee import CharField, IntegerField
 
-from models.database import (
-    BaseModel,
-    UtcDateTimeField,
-    clock,
-    database,
-    on_postgres,
-    rerun_on_conflict,
-    transaction,
-)
+from models.database import BaseModel, clock, database, on_postgres, rerun_on_conflict, transaction
 from models.names import Names
 from models.tickets import utc_now
+from models.utc import UtcDateTimeField
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)

@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 
 from peewee import CharField, IntegerField
 
-from models.database import BaseModel, UtcDateTimeField, clock, read_clock, rerun_on_conflict
+from models.database import BaseModel, clock, read_clock, rerun_on_conflict
+from models.utc import UtcDateTimeField
 
 RECONCILED = "reconciliation"  #: a row that is no job's: its ``last_result`` has a comparison's counts
 GOOD_RESULT = "ok"  #: what a job that ended well leaves in ``last_result``; else the fault's class

@@ -12,10 +12,11 @@ from peewee import SQL
 
 from models.barrier import HELD_BY_BARRIER, RESTORED_UNSEEN, decision_time, read_barrier
 from models.claims import not_told_yet
-from models.database import clock, rerun_on_conflict, to_utc, transaction
+from models.database import clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
 from models.sends import current, lock_ticket
 from models.tickets import ProcessedTicket, TicketState, list_parts
+from models.utc import to_utc
 
 held = ProcessedTicket.alias("held")
 # A literal, since SQLite cannot see behind a parameter that a partial index will do.

@@ -10,15 +10,7 @@ from datetime import datetime, timedelta
 
 from models.counts import count_settled, count_settled_sql
 from models.cursors import Cursor, move_cursor
-from models.database import (
-    clock,
-    database,
-    on_postgres,
-    read_clock,
-    rerun_on_conflict,
-    to_text,
-    transaction,
-)
+from models.database import clock, database, on_postgres, read_clock, rerun_on_conflict, transaction
 from models.names import Names
 from models.tickets import (
     OPEN_STATES,
@@ -29,6 +21,7 @@ from models.tickets import (
     Source,
     TicketState,
 )
+from models.utc import to_text
 
 #: A creation event overrides activation and horizon for so long; longer than HubSpot repeats a webhook.
 CREATION_COUNTS = timedelta(days=4)

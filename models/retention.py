@@ -17,20 +17,12 @@ from peewee import SQL, Case, Expression, Field, Model, ModelSelect, Node, fn
 from models.claims import lock_rows
 from models.counts import HourlyCount
 from models.cursors import Cursor
-from models.database import (
-    clock,
-    database,
-    on_postgres,
-    read_clock,
-    rerun_on_conflict,
-    to_text,
-    to_utc,
-    transaction,
-)
+from models.database import clock, database, on_postgres, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery
 from models.inbox import WebhookEvent
 from models.proposals import CREATION_COUNTS, quoted
 from models.tickets import OPEN_STATES, SETTLED_STATES, ProcessedTicket, TicketState
+from models.utc import to_text, to_utc
 
 LEAST_DAYS = CREATION_COUNTS.days  #: a creation event may still come for so long
 COUNTS_DAYS = 400

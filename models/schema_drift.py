@@ -18,11 +18,12 @@ from playhouse.migrate import SchemaMigrator
 
 from models.counts import HourlyCount
 from models.cursors import Cursor
-from models.database import PostgresLedger, SqliteLedger
+from models.database import SqliteLedger
 from models.deliveries import Delivery
 from models.inbox import WebhookEvent
 from models.job_runs import JobRun
 from models.migration_runner import LedgerRunner, checksum, lease_table
+from models.postgres import PostgresLedger
 from models.switches import Switch
 from models.tickets import ProcessedTicket
 

@@ -13,9 +13,10 @@ from typing import Any
 from peewee import fn
 
 from models.counts import CARD_BUCKETS, TRIAGE_BUCKETS, Event, HourlyCount, ModelUse, start_of_hour
-from models.database import database, on_postgres, read_clock, rerun_on_conflict, to_text
+from models.database import database, on_postgres, read_clock, rerun_on_conflict
 from models.names import Names
 from models.tickets import ProcessedTicket, TicketState
+from models.utc import to_text
 
 SHARES = (0.5, 0.95)
 EVENTS = [event.value for event in Event]

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from peewee import CharField, Expression, IntegerField
 
-from models.database import BaseModel, UtcDateTimeField, clock, read_clock, rerun_on_conflict, transaction
+from models.database import BaseModel, clock, read_clock, rerun_on_conflict, transaction
+from models.utc import UtcDateTimeField
 
 FAULT_SECONDS = 600.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 30.0, 600.0

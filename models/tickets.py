@@ -8,8 +8,9 @@ from enum import StrEnum
 
 from peewee import SQL, BooleanField, CharField, FloatField, IntegerField, UUIDField
 
-from models.database import BaseModel, UtcDateTimeField, database, on_postgres, rerun_on_conflict
+from models.database import BaseModel, database, on_postgres, rerun_on_conflict
 from models.names import Names
+from models.utc import UtcDateTimeField
 
 
 class TicketState(StrEnum):

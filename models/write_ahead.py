@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from models.claims import Claim, is_mine
-from models.database import clock, database, on_postgres, rerun_on_conflict, to_text, transaction
+from models.database import clock, database, on_postgres, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
 from models.names import Names
 from models.switches import Switch, is_of
 from models.tickets import ProcessedTicket, TicketState
+from models.utc import to_text
 
 t, d, w = Names(ProcessedTicket), Names(Delivery), Names(Switch)
 

@@ -11,7 +11,8 @@ from jobs.settings import Need, Settings, load_settings
 from jobs.verbs.printing import plain_table, print_json, print_table, remark, say
 from models.backup_files import Told
 from models.backups import restore_backup, write_backup
-from models.database import UNHURRIED, close_database, open_database
+from models.database import close_database, open_database
+from models.postgres import UNHURRIED
 
 MEGABYTE = 1_000_000
 

@@ -8,8 +8,9 @@ from jobs.errors import InputError
 from jobs.settings import Need, load_settings
 from jobs.verbs.printing import plain_table, print_json, print_table, say
 from models import held, schema
-from models.database import LIMITS, Limits, close_database, open_database
+from models.database import close_database, open_database
 from models.held import Release
+from models.postgres import LIMITS, Limits
 from models.tickets import TicketState, list_tickets
 
 NEWEST = 100

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from jobs.verbs.ledger import ledger
 from jobs.verbs.printing import print_json, remark, say
 from models import schema
-from models.database import UNHURRIED, connection, database
+from models.database import connection, database
 from models.migration_preview import Preview
 from models.migration_rules import find_destruction, find_locks
 from models.migration_writer import write_migration
+from models.postgres import UNHURRIED
 from models.schema_drift import find_drift
 
 

@@ -19,11 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from models.claims import CLAIM, Claim, claim
-from models.database import close_database, connection, database, open_database, to_text
+from models.database import close_database, connection, database, open_database
 from models.proposals import PROPOSE, Proposal, propose
 from models.schema import deploy_migrations
 from models.sends import RECORD_SENT, record_sent
 from models.tickets import LOOK_UP, ProcessedTicket, Source, TicketState, look_up_ticket
+from models.utc import to_text
 from models.write_ahead import BEGIN, VerdictColumns, begin_delivery
 from tests.benchmarks.machine import machine, new_postgres, new_sqlite, postgres_settings
 

@@ -15,12 +15,13 @@ from peewee import Field
 
 from models.counts import HourlyCount
 from models.cursors import Cursor
-from models.database import BaseModel, UtcDateTimeField, database, on_postgres, read_clock, to_text, to_utc
+from models.database import BaseModel, database, on_postgres, read_clock
 from models.deliveries import Delivery
 from models.drain import NO_TIME
 from models.inbox import MERGED_SEPARATOR, WebhookEvent
 from models.switches import Switch
 from models.tickets import ProcessedTicket, TicketState
+from models.utc import UtcDateTimeField, to_text, to_utc
 from tests.store.ledger_model import Card, Event, Ledger, Ticket
 
 TABLES: tuple[type[BaseModel], ...] = (ProcessedTicket, Delivery, WebhookEvent, Cursor, Switch, HourlyCount)

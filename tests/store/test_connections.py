@@ -14,8 +14,6 @@ from jobs.setting_checks import check_database_url
 from jobs.web.metrics import CountedObservations
 from models.cursors import take_lease
 from models.database import (
-    UNHURRIED,
-    Limits,
     close_database,
     connection,
     database,
@@ -27,6 +25,7 @@ from models.database import (
 )
 from models.errors import StoreUnreachable
 from models.migration_runner import invalid_indexes, waiting_for_locks
+from models.postgres import UNHURRIED, Limits
 from models.schema import deploy_migrations
 from tests.conftest import connect
 from tests.fakes.postgres_proxy import postgres_proxy

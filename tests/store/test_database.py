@@ -14,18 +14,17 @@ from models.database import (
     close_database,
     connection,
     database,
-    is_surely_alive,
     may_exist,
     open_database,
     read_clock,
     rerun_on_conflict,
-    to_text,
-    to_utc,
     transaction,
 )
 from models.errors import StoreRefused, StoreUnreachable, StoreUnsafe
+from models.postgres import is_surely_alive
 from models.schema import deploy_migrations
 from models.tickets import ProcessedTicket
+from models.utc import to_text, to_utc
 from tests.conftest import connect, with_server
 from tests.store.conftest import CREATED, Ledger
 

@@ -7,10 +7,11 @@ import pytest
 from models import health
 from models.counts import Event, HourlyCount, count_event, start_of_hour
 from models.cursors import Cursor
-from models.database import connection, read_clock, to_utc
+from models.database import connection, read_clock
 from models.inbox import WebhookEvent
 from models.job_runs import JobRun
 from models.tickets import ProcessedTicket, Source
+from models.utc import to_utc
 from tests.store.conftest import CREATED, Ledger
 
 DAY = 86_400.0

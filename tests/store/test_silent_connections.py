@@ -10,8 +10,9 @@ from socket import create_server
 import pytest
 
 from models.cursors import take_lease
-from models.database import Limits, close_database, connection, open_database, transaction
+from models.database import close_database, connection, open_database, transaction
 from models.errors import StoreUnreachable
+from models.postgres import Limits
 from models.schema import deploy_migrations
 from tests.conftest import connect
 

@@ -1,6 +1,7 @@
 """Sessions with PostgreSQL: their limits, and which of the pool's still live."""
 
 import os
+import re
 import select
 import time
 from collections.abc import Mapping
@@ -36,12 +37,13 @@ class Limits:
 
     def by_name(self, asked: str = "") -> dict[str, str]:
         """PostgreSQL's settings, but for those that somebody ``asked`` for otherwise."""
+        named = asked.replace("-", "_")
         settings = {
             "idle_in_transaction_session_timeout": f"{self.silent}s",
             "statement_timeout": f"{self.statement}s",
             "lock_timeout": f"{self.lock}s",
         }
-        return {name: value for name, value in settings.items() if name not in asked.replace("-", "_")}
+        return {name: value for name, value in settings.items() if not re.search(rf"\b{name}\b", named)}
 
 
 LIMITS = Limits()

@@ -216,6 +216,13 @@ def test_a_limit_that_the_url_names_counts_in_transactions_too(
     close_database()
 
 
+def test_a_setting_of_a_longer_name_takes_no_limit_away(new_postgres: Callable[..., str]) -> None:
+    open_database(with_query(new_postgres(), "options=-c%20deadlock_timeout%3D2s"))
+    with connection():
+        assert shown("deadlock_timeout", "lock_timeout") == ("2s", "10s")
+    close_database()
+
+
 def test_the_environments_options_are_kept(
     new_postgres: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ from jobs.triage.chain import Triager
 from jobs.triage.rules import judge_priority
 from models import cursors
 from models.counts import Event
-from models.errors import LoginRefused, StoreUnreachable
+from models.errors import OUT_OF_REACH
 from models.retention import read_horizon
 from models.tickets import LedgerEntry, TicketState
 
@@ -36,7 +36,6 @@ log = logging.getLogger("triage")
 R = TypeVar("R")
 
 LONGEST_PAUSE_SECONDS = 5.0
-OUT_OF_REACH = (StoreUnreachable, LoginRefused)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from jobs.waits import PAUSED, backoff_seconds
 from models import sends, switches, write_ahead
 from models.claims import Claim, KnownDelivery
 from models.deliveries import DeliveryState
-from models.errors import LoginRefused, StoreUnreachable
+from models.errors import OUT_OF_REACH
 from models.tickets import TicketState
 from models.write_ahead import VerdictColumns
 
@@ -70,7 +70,7 @@ def tell_channel(
         started = desk.lease_clock()
         try:
             attempt = begin_delivery(desk, taken, channel, card, columns)
-        except (StoreUnreachable, LoginRefused):
+        except OUT_OF_REACH:
             log.warning("write-ahead lost", extra={"ticket_id": taken.ticket_id, "channel": channel.name})
             return given_up(desk, taken, channel.name)
         if attempt is None:

@@ -83,3 +83,7 @@ class QuestionRefused(StoreError):
 
 class BarrierRefused(StoreError):
     pass
+
+
+#: What another try may cure, and what may have been done all the same.
+OUT_OF_REACH = (StoreUnreachable, LoginRefused)

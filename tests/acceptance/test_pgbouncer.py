@@ -13,7 +13,6 @@ import pytest
 from tests.acceptance.conftest import Bench, Vendors
 from tests.acceptance.pgbouncer import PgBouncer, find_program, leftovers, pgbouncer_before
 from tests.acceptance.test_retention import lay_old
-from tests.acceptance.test_worker_outage import own_server as own_server
 from tests.acceptance.worker import Running, wait_until, worker
 from tests.conftest import connect, with_server
 from tests.kills.run import Plan, run

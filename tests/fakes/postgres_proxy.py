@@ -21,10 +21,10 @@ class Proxy:
     server_url: str
     tls: ssl.SSLContext | None = None
     refuses_options: bool = False
-    startups: list[str] = field(default_factory=list)
-    encrypted: int = 0
-    port: int = 0
-    sessions: list[threading.Thread] = field(default_factory=list)
+    startups: list[str] = field(default_factory=list, init=False)
+    encrypted: int = field(default=0, init=False)
+    port: int = field(default=0, kw_only=True)
+    sessions: list[threading.Thread] = field(default_factory=list, init=False)
 
     def url_of(self, database: str, query: str = "") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}{query and '?' + query}"
@@ -76,10 +76,13 @@ def postgres_proxy(
         proxy = Proxy(server_url, tls, refuses_options, port=listening.getsockname()[1])
         accepting = threading.Thread(target=proxy.serve, args=(listening,), daemon=True)
         accepting.start()
-        yield proxy
-        listening.shutdown(socket.SHUT_RDWR)
-        for thread in (accepting, *proxy.sessions):
-            thread.join(10)
+        try:
+            yield proxy
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            for thread in (accepting, *proxy.sessions):
+                thread.join(10)
+                assert not thread.is_alive(), "a session through the proxy was not closed"
 
 
 def connect_to(url: str) -> socket.socket:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, cast
 
 import psycopg2
 from peewee import DataError, Expression, Field, Model, ModelSelect, OperationalError
 
 from models.alarms import PREFIX as ALARMS
-from models.database import connection, database, on_postgres, transaction
+from models.database import clock, connection, database, on_postgres
 from models.errors import QuestionRefused
 from models.inbox import WebhookEvent
 from models.store_faults import driver_error
@@ -42,8 +43,8 @@ def reading(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """A connection and a transaction that is undone when anything is raised."""
-    with connection(), answerable(), transaction():
+    """A connection; each edit is one statement, committed before anybody is told so."""
+    with connection(), answerable():
         yield
 
 
@@ -91,10 +92,11 @@ def raw_rows(query: ModelSelect) -> Iterator[tuple[Any, ...]]:
         yield from rows
 
 
-def move_pause(row: Switch, until_at: Any) -> bool:
+def move_pause(row: Switch, until_at: datetime | None) -> bool:
     """Let a channel be probed at ``until_at`` (aware UTC; None is at once); False where the pause is over."""
     this = (primary_key(Switch) == primary_value(row)) & ~Switch.name.startswith(ALARMS)
-    return bool(Switch.update(until_at=until_at).where(this).execute())
+    at = clock() if until_at is None else until_at
+    return bool(Switch.update(until_at=at).where(this).execute())
 
 
 def take_up_again(row: WebhookEvent) -> bool:

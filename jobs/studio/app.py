@@ -7,7 +7,7 @@ from flask import Flask
 from flask_admin import Admin
 from flask_admin.theme import Bootstrap4Theme
 
-from jobs.studio.access import LOGGED_IN_SECONDS, Access, LoggedIn
+from jobs.studio.access import Access, LoggedIn
 from jobs.studio.faults import add_fault_pages
 from jobs.studio.forms import EDITS
 from jobs.studio.guards import add_guards, csrf_token
@@ -21,10 +21,10 @@ def build_app(access: Access) -> Flask:
     app = Flask("studio", root_path=str(Path(__file__).parent), static_folder=None)
     app.secret_key = secrets.token_bytes(32)
     app.config.update(
-        SESSION_COOKIE_NAME="studio",
+        # Cookies know no ports: each of two browsers on one machine needs a name of its own.
+        SESSION_COOKIE_NAME=f"studio-{secrets.token_hex(4)}",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Strict",
-        PERMANENT_SESSION_LIFETIME=int(LOGGED_IN_SECONDS),
     )
     app.jinja_env.globals.update(csrf_token=csrf_token, access=access)
     logged_in, edits = LoggedIn(), EDITS if access.may_write else {}

@@ -3,14 +3,13 @@
 import csv
 import io
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import IO, Any
 
 IN_MEMORY_BYTES = 1_000_000
-PIECE_BYTES = 65_536
 #: What a spreadsheet takes for the start of a formula.
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def write_csv(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> IO[bytes]:
@@ -23,13 +22,6 @@ def write_csv(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> IO[bytes]
     text.detach()
     file.seek(0)
     return file
-
-
-def pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """The whole file, which is closed at the end, also where the browser went away."""
-    with file:
-        while piece := file.read(PIECE_BYTES):
-            yield piece
 
 
 def plain(value: object) -> object:

@@ -13,7 +13,7 @@ LINES = {
     403: "This was not sent from a page of this browser session; open the page again.",
     404: "There is no such page.",
     405: "This cannot be changed here.",
-    421: "This browser answers to 127.0.0.1 and localhost only.",
+    421: "The data browser answers to this machine's own names only.",
 }
 UNKNOWN = "Something failed; the console has a line about it."
 UNAVAILABLE = {"Retry-After": "5"}
@@ -27,8 +27,6 @@ def add_fault_pages(app: Flask) -> None:
 
 def show_refusal(error: HTTPException) -> ResponseReturnValue:
     status = error.code or 500
-    if status in (301, 302, 303, 307, 308):
-        return error.get_response()
     return page(LINES.get(status, UNKNOWN), status)
 
 

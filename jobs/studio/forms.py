@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from flask_admin.form import BaseForm
 from wtforms import BooleanField, StringField, ValidationError
-from wtforms.validators import InputRequired
+from wtforms.validators import DataRequired
 
 from jobs.studio.filters import parse_utc
 from models.browsing import move_pause, take_up_again
+from models.database import read_clock
 
 EXAMPLE = "2026-11-23 10:00"
-FIRST = datetime(2000, 1, 1, tzinfo=UTC)  #: a server's zone may take an earlier one out of all calendars
 LONGEST = timedelta(hours=24)  #: nobody is to forget a channel that is paused
 
 
@@ -23,7 +23,8 @@ def check_time(_form: Any, field: Any) -> None:
             until = parse_utc(field.data)
         except (ValueError, OverflowError):
             raise ValidationError(f"write a UTC time such as {EXAMPLE}, or nothing") from None
-        if not FIRST <= until <= datetime.now(UTC) + LONGEST:
+        now = read_clock()
+        if not now <= until <= now + LONGEST:
             raise ValidationError("write a time of the next 24 hours, or nothing: at once")
 
 
@@ -38,7 +39,7 @@ class PauseForm(BaseForm):  # type: ignore[misc]
 class EventForm(BaseForm):  # type: ignore[misc]
     again = BooleanField(
         "Take it up again",
-        validators=[InputRequired("tick it, or go back")],
+        validators=[DataRequired("tick it, or go back")],
         description="The next drain proposes its ticket as if it had just come.",
     )
 
@@ -54,8 +55,7 @@ class Edit:
 
 def save_pause(row: Any, form: Any) -> bool:
     text = (form.until_at.data or "").strip()
-    until: datetime | None = parse_utc(text) if text else None
-    return move_pause(row, until)
+    return move_pause(row, parse_utc(text) if text else None)
 
 
 EDITS = {

@@ -33,7 +33,7 @@ HEADERS = {
 def add_guards(app: Flask, access: Access, logged_in: LoggedIn, writable: frozenset[str]) -> None:
     """``writable`` are the endpoints that take a write; every other one is refused before it is called."""
     app.before_request(host_guard(access))
-    app.before_request(refuse_unprintable)
+    app.before_request(refuse_control_characters)
     app.before_request(login_guard(access, logged_in))
     app.before_request(write_guard(writable))
     app.after_request(add_headers)
@@ -51,9 +51,9 @@ def host_guard(access: Access) -> Callable[[], None]:
     return check
 
 
-def refuse_unprintable() -> None:
-    """PostgreSQL has no text with a NUL in it."""
-    if any("\x00" in text for values in request.values.lists() for text in (values[0], *values[1])):
+def refuse_control_characters() -> None:
+    """PostgreSQL has no text with a NUL, and no header a line's end; no field of a page sends either."""
+    if any(sign in text for pair in request.values.items(multi=True) for text in pair for sign in "\0\r\n"):
         abort(400)
 
 

@@ -1,5 +1,7 @@
 """The login form and its end."""
 
+import math
+
 from flask import Flask, Response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as AnyResponse
@@ -16,10 +18,9 @@ def add_login(app: Flask, access: Access, logged_in: LoggedIn) -> None:
             return redirect(url_for("admin.index"))
         if request.method != "POST":
             return render_template("studio/login.html", line="")
-        seconds = brake.seconds_left()
-        if seconds:
-            line = f"Too many wrong tokens; wait {seconds:.0f} s."
-            return render_template("studio/login.html", line=line), 429, {"Retry-After": f"{seconds:.0f}"}
+        if seconds := math.ceil(brake.seconds_left()):
+            line = f"Too many wrong tokens; wait {seconds} s."
+            return render_template("studio/login.html", line=line), 429, {"Retry-After": str(seconds)}
         if not is_token(access.token, request.form.get("token", "")):
             brake.count_failure()
             return render_template("studio/login.html", line="This is not the token."), 401, {}

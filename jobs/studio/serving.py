@@ -45,7 +45,6 @@ def listen(app: Callable[..., Any], host: str, port: int, sockets: dict[int, Any
             threads=THREADS,
             ident=None,
             max_request_body_size=MOST_BODY_BYTES,
-            clear_untrusted_proxy_headers=True,
         )
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or "no such address"

@@ -1,16 +1,18 @@
 """A table's pages: list, details, export, and where allowed its one edit."""
 
+import operator
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import reduce
+from typing import Any, cast
 
-from flask import Response, flash, request
+from flask import Response, flash, request, send_file
 from flask_admin import AdminIndexView, expose
 from flask_admin.contrib.peewee import ModelView
 from flask_admin.form import BaseForm
 from markupsafe import Markup
 
-from jobs.studio.export import pieces, write_csv
+from jobs.studio.export import write_csv
 from jobs.studio.filters import filters_of
 from jobs.studio.forms import Edit
 from jobs.studio.tables import TABLES, Table
@@ -18,7 +20,9 @@ from models.browsing import each_row, ordered, primary_key, reading, starts_with
 from models.errors import QuestionRefused
 from models.schema import count_rows
 
-ROWS_A_PAGE, MOST_WORDS = 50, 50
+ROWS_A_PAGE, MOST_WORDS, MOST_FILTERS = 50, 50, 50
+#: What addresses hold beside filters; any other name would become an argument of functions that are not ours.
+ADDRESSED = frozenset({"page", "page_size", "sort", "desc", "search", "id", "url"})
 PAGE_SECONDS, EXPORT_SECONDS = 15.0, 300.0
 
 
@@ -62,6 +66,10 @@ class TableView(ModelView):  # type: ignore[misc]
         return filters_of(column, self.column_labels[name], self.table.choices.get(name, ()))
 
     def _run_view(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        names = [name for name, _ in request.args.items(multi=True)]
+        known = all(name in ADDRESSED or name.startswith("flt") for name in names)
+        if not known or len(set(names)) < len(names):
+            raise QuestionRefused("this address names what no page has, or twice; go back to the table")
         if request.method == "POST":
             with writing():
                 return fn(self, *args, **kwargs)
@@ -70,8 +78,11 @@ class TableView(ModelView):  # type: ignore[misc]
 
     def _get_list_filter_args(self) -> Any:
         """Refuses what the original leaves out with a remark, which an export would not show."""
+        asked = sum(name.startswith("flt") for name in request.args)
+        if asked > MOST_FILTERS:
+            raise QuestionRefused(f"filter by {MOST_FILTERS} at most")
         found = super()._get_list_filter_args()
-        if len(found) < sum(name.startswith("flt") for name in request.args):
+        if len(found) < asked:
             raise QuestionRefused("this address names a filter that is not here; go back to the table")
         return found
 
@@ -127,22 +138,22 @@ class TableView(ModelView):  # type: ignore[misc]
         return any_of([starts_with(getattr(self.model, name), word) for name in self.table.searched])
 
     def get_one(self, id: str) -> Any:  # noqa: A002
-        """None for a key that no row has or can have."""
+        """None for a key that no row has."""
         try:
             return self.model.get_or_none(primary_key(self.model) == id)
         except ValueError:
-            return None
+            raise QuestionRefused("no row can have such a key; go back to the table") from None
 
     def scaffold_form(self) -> type[Any]:
         return self.edit.form if self.edit else BaseForm
 
     def update_model(self, form: Any, model: Any) -> bool:
         """Saves what the edit names and no other column, whatever else the form holds."""
-        if self.edit is not None and self.edit.save(model, form):
-            return True
-        if self.edit is not None:
-            flash(self.edit.refused, "error")
-        return False
+        edit = cast("Edit", self.edit)
+        saved = edit.save(model, form)
+        if not saved:
+            flash(edit.refused, "error")
+        return saved
 
     def _export_csv(self, return_url: str) -> Response:  # noqa: ARG002
         asked = self._get_list_extra_args()
@@ -151,9 +162,7 @@ class TableView(ModelView):  # type: ignore[misc]
         query = self.find(column and column[0], bool(asked.sort_desc), asked.search, asked.filters, fields)
         file = write_csv(self.table.fields, each_row(query))
         name = f"{self.table.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv"
-        sent = Response(pieces(file), mimetype="text/csv")
-        sent.headers["Content-Disposition"] = f"attachment; filename={name}"
-        return sent
+        return send_file(file, "text/csv", as_attachment=True, download_name=name)
 
 
 class TablesView(AdminIndexView):  # type: ignore[misc]
@@ -166,10 +175,7 @@ class TablesView(AdminIndexView):  # type: ignore[misc]
 
 
 def any_of(conditions: Sequence[Any]) -> Any:
-    found = conditions[0]
-    for one in conditions[1:]:
-        found |= one
-    return found
+    return reduce(operator.or_, conditions)
 
 
 def label_of(name: str) -> str:

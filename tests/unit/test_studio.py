@@ -36,6 +36,10 @@ def log_in(browser: FlaskClient, token: str = TOKEN) -> Any:
     return browser.post("/login", data={"csrf_token": form_token(browser), "token": token})
 
 
+def cookie_name(browser: FlaskClient) -> str:
+    return str(browser.application.config["SESSION_COOKIE_NAME"])
+
+
 def routes_that_write(browser: FlaskClient) -> list[str]:
     rules = browser.application.url_map.iter_rules()
     return [rule.rule for rule in rules if (rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}]
@@ -113,6 +117,10 @@ def test_on_this_machine_a_strangers_name_is_not_answered(host: str, status: int
         assert (file.status_code == 421) == (status == 421)
 
 
+def test_a_token_opens_this_machine_to_no_strangers_name() -> None:
+    assert client(token=TOKEN).get("/login", headers={"Host": "evil.example"}).status_code == 421
+
+
 def test_elsewhere_any_name_is_answered_and_asked_for_the_token() -> None:
     answer = client(host="0.0.0.0", token=TOKEN).get("/", headers={"Host": "triage.example"})
     assert (answer.status_code, answer.location) == (302, "/login")
@@ -141,12 +149,12 @@ def test_the_token_logs_in_and_the_log_out_ends_it_for_a_kept_cookie_too() -> No
     assert "SameSite=Strict" in cookie
     assert TOKEN not in cookie
     assert browser.get("/nope").status_code == 404
-    kept = browser.get_cookie("studio")
+    kept = browser.get_cookie(cookie_name(browser))
     assert kept is not None
     with browser.session_transaction() as session:
         session["csrf"] = "known"
     assert browser.post("/logout", data={"csrf_token": "known"}).location == "/login"
-    browser.set_cookie("studio", kept.value)
+    browser.set_cookie(cookie_name(browser), kept.value)
     assert browser.get("/nope").location == "/login"
 
 
@@ -162,10 +170,14 @@ def test_a_forged_cookie_is_nobody() -> None:
     browser = client(host="0.0.0.0", token=TOKEN)
     other = client(host="0.0.0.0", token=TOKEN)
     log_in(other)
-    stolen = other.get_cookie("studio")
+    stolen = other.get_cookie(cookie_name(other))
     assert stolen is not None
-    browser.set_cookie("studio", stolen.value)
+    browser.set_cookie(cookie_name(browser), stolen.value)
     assert browser.get("/nope").location == "/login"
+
+
+def test_two_on_one_machine_keep_cookies_apart() -> None:
+    assert cookie_name(client()) != cookie_name(client())
 
 
 def test_after_five_wrong_tokens_the_right_one_waits_as_well() -> None:
@@ -257,7 +269,12 @@ def test_an_export_holds_no_formula_and_quotes_what_needs_it() -> None:
     rows = [("=1+1", None, True), ("a,b", "ü", parse_utc("2026-11-23 12:00"))]
     with write_csv(["x", "y", "z"], rows) as file:
         assert file.read().decode() == 'x,y,z\r\n\'=1+1,,True\r\n"a,b",ü,2026-11-23T12:00:00.000Z\r\n'
-    assert plain("@x") == "'@x"
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_no_sign_of_a_formula_begins_an_exported_text(sign: str) -> None:
+    assert plain(f"{sign}1+1") == f"'{sign}1+1"
+    assert plain(f"1{sign}1") == f"1{sign}1"
 
 
 def test_no_other_command_loads_flask() -> None:

@@ -70,15 +70,23 @@ def kind_of(file: Path) -> Kind:
     try:
         with file.open("rb") as source:
             head = source.read(4_096)
+            source.seek(max(0, file.stat().st_size - 4_096))
+            tail = source.read()
     except OSError as error:
         raise BackupRefused(f"{file} cannot be read ({type(error).__name__}); check the name") from None
     if head.startswith(b"PGDMP"):
         return Kind.CUSTOM
     if head.startswith(b"SQLite format 3\0"):
         return Kind.SQLITE
+    if b"PostgreSQL database dump" in head and b"PostgreSQL database dump complete" not in tail:
+        raise BackupRefused(f"{file} ends half way: its last lines are missing; use another backup")
     if b"PostgreSQL database dump" in head or b"CREATE TABLE" in head:
         return Kind.PLAIN
     raise BackupRefused(f"{file} is no backup: neither pg_dump's nor SQLite's")
+
+
+def no_ledger_line(file: Path) -> str:
+    return f"{file} holds no ledger: no table processed_tickets of ours is in it; nothing was changed"
 
 
 def checksum(file: Path, told: Told = lambda _done, _of: None) -> str:

@@ -7,47 +7,128 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psycopg2
 import psycopg2.extensions
 
-from models.backup_files import Kind, Told
+from models.backup_files import Kind, Told, no_ledger_line
+from models.backup_seal import NO_LEDGER, seal_of_postgres
 from models.database import database
 from models.errors import BackupFailed, BackupRefused
 
 TOLD_SECONDS = 0.5
+WHOLE = "whole"
+UNCHANGED = "the database is as it was"
+UNSURE = "perhaps all of it was restored, python main.py stats shows; to restore again is safe"
+PLAIN_HINT = "make it by pg_dump -Fc, or with --no-owner --no-acl and without --clean and --create"
+PREAMBLE_LINES = 40
+#: A server before 17 does not know it; 0 is what holds without it.
+NEWER_SETTING = b"SET transaction_timeout = 0;"
+LOCKED = "55P03"
+STATEMENT_FAULTS = ("25", "42")  #: SQLSTATE's classes of what a statement may not do here
+#: No such table, table there already, no such object, not allowed: these quote names only.
+QUOTES_NAMES = ("42P01", "42P07", "42704", "42501")
+_SERVER_SAID = re.compile(r"^(ERROR|FATAL|PANIC):\s+(\w{5}): (.*)", re.MULTILINE)
+_QUOTED = re.compile(r"[\"\\].*")
 _VERSION = re.compile(r"(\d+)(?:\.\d+)*")
 _PLACES = "/usr/lib/postgresql"
 
 
 def dump(file: Path, tables: Sequence[str], told: Told) -> dict[str, int]:
     """Write a custom-format dump into ``file``, which is there and empty; rows by table, of that moment."""
-    program = client("pg_dump")
+    command = [client("pg_dump"), "--format=custom", "--no-password", f"--file={file}"]
+    command += [*(f'--table="{table}"' for table in tables), f"--dbname={without_password()}"]
     with snapshot() as (name, session):
         rows = {table: count(session, table) for table in tables}
-        command = [program, "--format=custom", f"--snapshot={name}", "--no-password", f"--file={file}"]
-        run([*command, f"--dbname={without_password()}"], file, told)
+        run([*command, f"--snapshot={name}"], file, told)
     return rows
 
 
-def restore(file: Path, kind: Kind, told: Told) -> None:
-    """All of ``file`` or nothing; the tables it makes must not be there."""
-    if kind is Kind.CUSTOM:
-        options = [
-            "--single-transaction",
-            "--exit-on-error",
-            "--no-owner",
-            "--no-privileges",
-            "--no-password",
-        ]
-        run([client("pg_restore"), *options, f"--dbname={without_password()}", str(file)], None, told)
+def restore(file: Path, kind: Kind, replaced: Sequence[str], told: Told) -> None:
+    """All of ``file`` in the place of the tables ``replaced``, behind the barrier, or nothing.
+
+    One session of psql reads all of it: a program that is killed never writes ``COMMIT``. Raises
+    BackupRefused where there is no ledger in it, and BackupFailed.
+    """
+    command = [client("psql"), "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--no-password"]
+    command += ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", without_password()]
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
+        with started(command, stdin=subprocess.PIPE, stdout=said, stderr=complaints) as psql:
+            with suppress(BrokenPipeError), psql.stdin as script:
+                script.write(opening(replaced))
+                with statements(file, kind) as source:
+                    pour(source, script, told)
+                script.write(closing())
+            code = psql.wait()
+        if code or not text_of(said).endswith(f"{WHOLE}\n"):
+            raise failed(file, kind, text_of(complaints))
+
+
+def opening(replaced: Sequence[str]) -> bytes:
+    """Whatever the file holds, ``COMMIT`` too, nothing is committed before ``closing`` has been read."""
+    tables = ", ".join(f'"{table}"' for table in replaced)
+    lines = (
+        "BEGIN",
+        *(f"SET LOCAL {name} = '{value}'" for name, value in database.obj.settings.items()),
+        f"CREATE TEMP TABLE {WHOLE} (id int PRIMARY KEY) ON COMMIT DROP",
+        f"CREATE TEMP TABLE begun (id int REFERENCES {WHOLE} DEFERRABLE INITIALLY DEFERRED) ON COMMIT DROP",
+        "INSERT INTO begun VALUES (1)",
+        *([f"DROP TABLE {tables}"] if tables else []),
+    )
+    return "".join(f"{line};\n" for line in lines).encode()
+
+
+def closing() -> bytes:
+    end = f"INSERT INTO pg_temp.{WHOLE} VALUES (1);\nCOMMIT;\nSELECT '{WHOLE}';\n"
+    return f"\nRESET ALL;\n{seal_of_postgres()}{end}".encode()
+
+
+@contextmanager
+def statements(file: Path, kind: Kind) -> Iterator[IO[bytes]]:
+    """The SQL of ``file``. Raises BackupFailed at its end where pg_restore could not read all of it."""
+    if kind is Kind.PLAIN:
+        with file.open("rb") as source:
+            yield source
         return
-    options = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", "--no-password"]
-    command = [client("psql"), *options, f"--file={file}", "--output=/dev/null", without_password()]
-    run(command, None, told)
+    command = [client("pg_restore"), "--no-owner", "--no-privileges", "--file=-", str(file)]
+    with tempfile.TemporaryFile() as complaints:
+        with started(command, stdout=subprocess.PIPE, stderr=complaints) as process:
+            yield process.stdout
+            code = process.wait()
+        if code:
+            raise BackupFailed(f"pg_restore failed: {complaint(text_of(complaints))}; {UNCHANGED}")
+
+
+def pour(source: IO[bytes], into: IO[bytes], told: Told) -> None:
+    for line in islice(source, PREAMBLE_LINES):
+        if line.rstrip() != NEWER_SETTING:
+            into.write(line)
+    done = 0
+    while piece := source.read(1 << 16):
+        into.write(piece)
+        done += len(piece)
+        told(done, None)
+
+
+def failed(file: Path, kind: Kind, said: str) -> BackupRefused | BackupFailed:
+    """What psql said, as one line; what the server quotes may be of a row."""
+    found = _SERVER_SAID.search(said)
+    if not found:
+        line = f"psql failed: {_QUOTED.sub('...', complaint(said))}; {UNSURE}"
+        return BackupFailed(line if said else f"{file} ends half way; {UNCHANGED}")
+    severity, state, line = found.groups()
+    if state == NO_LEDGER:
+        return BackupRefused(no_ledger_line(file))
+    if state == LOCKED:
+        line = "another session holds a lock on the ledger; find it in pg_stat_activity"
+    elif state not in QUOTES_NAMES:
+        line = _QUOTED.sub("...", line)
+    hint = f"; {PLAIN_HINT}" if kind is Kind.PLAIN and state[:2] in STATEMENT_FAULTS else ""
+    return BackupFailed(f"psql failed: {line[:300]}; {UNCHANGED if severity == 'ERROR' else UNSURE}{hint}")
 
 
 @contextmanager
@@ -103,23 +184,34 @@ def version_of(path: str) -> int:
     return int(found[1]) if found else 0
 
 
-def run(command: list[str], growing: Path | None, told: Told) -> None:
+def run(command: list[str], growing: Path, told: Told) -> None:
     """Raises BackupFailed with the program's first line of complaint."""
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(  # noqa: S603 - the words are ours, the file's name is one argument
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=complaints, env=environment()
-        )
-        try:
+        with started(command, stdout=subprocess.DEVNULL, stderr=complaints) as process:
             while process.poll() is None:
                 time.sleep(TOLD_SECONDS / 10)
-                told(growing.stat().st_size if growing else 0, None)
-        finally:
-            process.kill()
-            process.wait()
+                told(growing.stat().st_size, None)
         if process.returncode:
-            complaints.seek(0)
-            line = complaint(complaints.read(10_000).decode("utf-8", "replace"))
-            raise BackupFailed(f"{Path(command[0]).name} failed: {line}")
+            raise BackupFailed(f"{Path(command[0]).name} failed: {complaint(text_of(complaints))}")
+
+
+@contextmanager
+def started(command: list[str], **files: Any) -> Iterator[Any]:
+    """Over, at the end, whatever happens."""
+    process = subprocess.Popen(command, env=environment(), **({"stdin": subprocess.DEVNULL} | files))  # noqa: S603
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in filter(None, (process.stdin, process.stdout)):
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+
+def text_of(written: IO[bytes]) -> str:
+    written.seek(0)
+    return written.read().decode("utf-8", "replace")
 
 
 def complaint(said: str) -> str:

@@ -4,8 +4,12 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from models.backup_files import Told
+from peewee import SqliteDatabase
+
+from models.backup_files import Told, no_ledger_line
+from models.backup_seal import is_ledger, seal_sqlite
 from models.database import database
 from models.errors import BackupRefused
 
@@ -23,9 +27,15 @@ def dump(file: Path, tables: Sequence[str], told: Told) -> dict[str, int]:
 
 def restore(file: Path, told: Told) -> None:
     """Over whatever the ledger holds, in one transaction. Raises BackupRefused before anything changes."""
-    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as source:
+    copy: Any = SqliteDatabase("file:", uri=True)  # on the disk, without a name: it is gone when closed
+    source_uri = f"{file.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(source_uri, uri=True)) as source, copy.connection_context():
         require_sound(source, file)
-        source.backup(database.obj.connection(), progress=progress(told))
+        source.backup(copy.connection(), progress=progress(told))
+        if not is_ledger(copy):
+            raise BackupRefused(no_ledger_line(file))
+        seal_sqlite(copy)
+        copy.connection().backup(database.obj.connection(), progress=progress(told))
 
 
 def require_sound(connection: sqlite3.Connection, file: Path) -> None:

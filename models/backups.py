@@ -18,12 +18,13 @@ from models.backup_files import (
     sheet_path,
     write_sheet,
 )
+from models.backup_seal import is_ledger, open_behind_barrier
 from models.barrier import Barrier, raise_barrier
 from models.cursors import activate
-from models.database import connection, database, on_postgres, read_clock, rerun_on_conflict
-from models.errors import BackupFailed, BackupRefused, StoreError
+from models.database import connection, database, on_postgres, read_clock
+from models.errors import BackupFailed, BackupRefused, SchemaForeign, StoreError
 from models.migration_runner import HISTORY
-from models.schema import deploy_migrations, require_no_work
+from models.schema import INIT, deploy_migrations, require_no_work
 from models.schema_drift import MODELS
 from models.utc import to_text
 
@@ -45,8 +46,8 @@ def write_backup(file: Path, told: Told = silent) -> Sheet:
         if taken.exists():
             raise BackupRefused(f"{taken} is there already; name another file")
     with connection():
-        tables = [table for table in OURS if table in database.get_tables()]
-        if not tables:
+        tables = tables_of_ours(database.get_tables())
+        if "processed_tickets" not in tables:
             raise BackupRefused(
                 "DATABASE_URL: this database holds nothing of ours yet; there is nothing to back up"
             )
@@ -93,11 +94,11 @@ def restore_backup(
     over: Callable[[], Path] | None = None,
     told: Told = silent,
 ) -> Restored:
-    """Put ``file`` in the place of an empty database, migrate it, and raise the restore barrier.
+    """Put ``file`` in the place of an empty ledger, behind the restore barrier, and migrate it.
 
-    Where the database holds something, ``over`` gives the file into which that is saved first; None refuses.
+    Where the ledger holds something, ``over`` gives the file into which that is saved first; None refuses.
     ``overlap`` and ``notify_since`` open a ledger of the original's, which has no activation. Raises
-    BackupRefused before anything changes, BackupFailed, and WorkersAtWork.
+    BackupRefused, SchemaForeign and WorkersAtWork before anything changes, and BackupFailed.
     """
     kind, sheet = kind_of(file), read_sheet(file)
     refuse_other_database(kind)
@@ -106,44 +107,68 @@ def restore_backup(
     saved = None
     with connection():
         present = database.get_tables()
-        if not is_unused(present):
+        replaced = tables_of_ours(present)
+        refuse_what_is_not_ours(present, replaced)
+        if not is_unused(replaced):
             if over is None:
                 raise BackupRefused(
-                    "DATABASE_URL: this database is not empty; with --yes what it holds is saved and replaced"
+                    "DATABASE_URL: the ledger there is not empty; with --yes it is saved and replaced"
                 )
             require_no_work()
             saved = over()
-            if set(OURS) & set(present):
-                write_backup(saved, told)
-        try:
-            replace_all(file, kind, present, told)
-        except BackupRefused:
-            raise
-        except StoreError as error:
-            where = f"; what the database held is in {saved}" if saved else ""
-            raise BackupFailed(f"{error}{where}") from None
-    applied = deploy_migrations()
-    with connection():
-        rows = count_rows()
-        require_rows(file, sheet, rows)
-    activate(read_clock(), notify_since, overlap)
-    return Restored(kind, rows, applied, raise_barrier(), saved)
+            write_backup(saved, told)
+        if on_postgres():
+            backup_postgres.restore(file, kind, replaced, told)
+        else:
+            backup_sqlite.restore(file, told)
+    try:
+        applied = open_behind_barrier() + deploy_migrations()
+        with connection():
+            rows = count_rows()
+            require_rows(file, sheet, rows)
+        activate(read_clock(), notify_since, overlap)
+        return Restored(kind, rows, applied, raise_barrier(), saved)
+    except StoreError as error:
+        back = f"; what was there before: python main.py restore {saved} --yes" if saved else ""
+        raise BackupFailed(f"{file} is restored, but {error}{back}") from None
 
 
-def is_unused(present: list[str]) -> bool:
-    """No tables, or those that ``migrate deploy`` makes, with no ticket and no event in them."""
-    if set(present) - set(OURS):
-        return False
-    tables = {"processed_tickets", "deliveries", "webhook_inbox"} & set(present)
-    return not any(database.execute_sql(f'SELECT 1 FROM "{one}" LIMIT 1').fetchone() for one in tables)
-
-
-def replace_all(file: Path, kind: Kind, present: list[str], told: Told) -> None:
-    if on_postgres():
-        drop_ours(present)
-        backup_postgres.restore(file, kind, told)
+def tables_of_ours(present: list[str]) -> list[str]:
+    """Another program's may have the same names: ours stand beside our tickets and our history."""
+    if "processed_tickets" not in present:
+        names: tuple[str, ...] = ("poll_cursors",)
+    elif HISTORY not in present:
+        names = ("processed_tickets", "poll_cursors", THE_ORIGINALS)
     else:
-        backup_sqlite.restore(file, told)
+        names = (*OURS, THE_ORIGINALS)
+    return [one for one in names if one in present and (one != THE_ORIGINALS or is_the_originals())]
+
+
+def is_the_originals() -> bool:
+    """Whether the original, whose one migration it was, is all that it is of."""
+    others = f"SELECT 1 FROM {THE_ORIGINALS} WHERE migration_name <> '{INIT}' LIMIT 1"
+    return database.execute_sql(others).fetchone() is None
+
+
+def refuse_what_is_not_ours(present: list[str], ours: list[str]) -> None:
+    if "processed_tickets" in ours and not is_ledger(database.obj):
+        raise SchemaForeign(
+            "DATABASE_URL: this database has a table processed_tickets of another shape; use another database"
+        )
+    if on_postgres():
+        return
+    others = [one for one in present if one not in OURS and not one.startswith("sqlite_")]
+    if others:
+        raise BackupRefused(
+            f"DATABASE_URL: another program's table {others[0]} is in this file, all of which restore "
+            "replaces; name another file"
+        )
+
+
+def is_unused(ours: list[str]) -> bool:
+    """No tables, or those that ``migrate deploy`` makes, with no ticket and no event in them."""
+    tables = {"processed_tickets", "deliveries", "webhook_inbox"} & set(ours)
+    return not any(database.execute_sql(f'SELECT 1 FROM "{one}" LIMIT 1').fetchone() for one in tables)
 
 
 def refuse_other_database(kind: Kind) -> None:
@@ -152,16 +177,8 @@ def refuse_other_database(kind: Kind) -> None:
         raise BackupRefused(f"this backup is of {file} and DATABASE_URL names {here}; use the same kind")
 
 
-@rerun_on_conflict
-def drop_ours(present: list[str]) -> None:
-    """All in one statement, so that a reader who holds one of them leaves every other as it was."""
-    ours = ", ".join(f'"{table}"' for table in (*OURS, THE_ORIGINALS) if table in present)
-    if ours:
-        database.execute_sql(f"DROP TABLE {ours}")
-
-
 def count_rows() -> dict[str, int]:
-    tables = [table for table in OURS if table in database.get_tables()]
+    tables = tables_of_ours(database.get_tables())
     return {table: database.execute_sql(f'SELECT count(*) FROM "{table}"').fetchone()[0] for table in tables}
 
 

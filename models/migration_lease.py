@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 
 from peewee import DatabaseError, IntegrityError, ProgrammingError
 
-from models.cursors import drop_lease, take_lease
-from models.database import database, on_postgres, rerun_on_conflict
-from models.errors import StoreError, StoreUnreachable
+from models.cursors import Cursor, drop_lease, take_lease
+from models.database import connection, database, on_postgres, rerun_on_conflict
+from models.errors import SchemaBehind, StoreError, StoreUnreachable
 from models.migration_runner import lease_table
 
 LEASE_SECONDS = 120
+RESTORE = "restore"  #: holds the lease until the barrier stands
 
 
 @contextmanager
@@ -24,6 +25,7 @@ def migration_lease(wait_seconds: float, sleep: Callable[[float], None]) -> Iter
     owner = f"{socket.gethostname()[:60]}:{os.getpid()}:{time.monotonic_ns()}"
     deadline = time.monotonic() + wait_seconds
     while not take_lease("migrate", owner, LEASE_SECONDS):
+        refuse_half_restored()
         if time.monotonic() > deadline:
             raise StoreUnreachable("another process has held the migration lease too long; try again later")
         sleep(0.2)
@@ -36,6 +38,17 @@ def migration_lease(wait_seconds: float, sleep: Callable[[float], None]) -> Iter
         ended.set()
         renewing.join()
         drop_lease("migrate", owner)
+
+
+def refuse_half_restored() -> None:
+    """A restore that was killed cannot go on: what is loaded has no barrier yet."""
+    half = (Cursor.name == "migrate") & (Cursor.lease_owner == RESTORE)
+    with connection():
+        if Cursor.select(Cursor.name).where(half).exists():
+            raise SchemaBehind(
+                "DATABASE_URL: a restore into this database ended half way; run it again: "
+                "python main.py restore FILE --yes"
+            )
 
 
 def renew_until(ended: threading.Event, owner: str) -> None:

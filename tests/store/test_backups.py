@@ -136,14 +136,11 @@ def test_a_reader_of_one_table_keeps_a_restore_from_dropping_any(
     write_backup(file)
     with connection():
         before = count_rows()
-    monkeypatch.setattr("models.database.RERUNS", 0)
+    monkeypatch.setitem(database.obj.settings, "lock_timeout", "200ms")
     reader = connect(database.database)
     reader.cursor().execute("BEGIN; SELECT 1 FROM deliveries")
-    with connection():
-        database.execute_sql("SET lock_timeout = '1s'")
-        with pytest.raises(BackupFailed, match=r"holds a lock.*saved\.backup"):
-            restore(file, over=lambda: saved)
-        database.execute_sql("RESET lock_timeout")
+    with pytest.raises(BackupFailed, match="holds a lock"):
+        restore(file, over=lambda: saved)
     reader.close()
     with connection():
         assert count_rows() == before
@@ -187,22 +184,6 @@ def test_a_damaged_file_is_refused_before_anything_changes(used: Ledger, tmp_pat
     sheet_path(file).write_text("{")
     with pytest.raises(BackupRefused, match="move it away"):
         restore(file)
-
-
-def test_a_restore_that_fails_says_where_what_was_there_is(used: Ledger, tmp_path: Path) -> None:
-    if not on_postgres():
-        pytest.skip("SQLite checks the whole file before it changes anything")
-    file, saved = tmp_path / "one.backup", tmp_path / "saved.backup"
-    write_backup(file)
-    content = file.read_bytes()
-    file.write_bytes(content[: len(content) // 2])
-    sheet_path(file).unlink()
-    with pytest.raises(BackupFailed, match=rf"pg_restore failed: .*what the database held is in {saved}"):
-        restore(file, over=lambda: saved)
-    with connection():
-        assert database.get_tables() == []
-    restore(saved)
-    assert state_of("1") is TicketState.NOTIFIED
 
 
 def test_a_file_that_is_none_is_refused(used: Ledger, tmp_path: Path) -> None:

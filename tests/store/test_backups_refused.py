@@ -1,0 +1,389 @@
+"""What a restore that cannot be done leaves: the ledger as it was, other programs' tables, and one line."""
+
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from datetime import timedelta
+from pathlib import Path
+from signal import SIGKILL
+
+import pytest
+
+from models.backup_postgres import pour
+from models.backups import count_rows, restore_backup, write_backup
+from models.barrier import read_barrier
+from models.cursors import activate
+from models.database import close_database, connection, database, on_postgres, open_database, read_clock
+from models.errors import BackupFailed, BackupRefused, SchemaBehind, SchemaForeign, StoreError
+from models.schema import deploy_migrations
+from tests.conftest import run_there, use_clients, with_server
+from tests.store.conftest import Ledger
+
+OVERLAP = timedelta(minutes=15)
+PIPE_FULL = "--\n" * 100_000
+MAIL = "Greta Holm: my card is 4111 1111 1111 1111"
+
+
+@pytest.fixture(autouse=True)
+def clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_clients(monkeypatch)
+
+
+@pytest.fixture
+def used(ledger: Ledger) -> Ledger:
+    activate(read_clock(), None, OVERLAP)
+    ledger.sending("1")
+    ledger.edit("1", state="notified", provider="local", success=True)
+    return ledger
+
+
+@pytest.fixture
+def used_postgres(new_postgres: Callable[..., str], template: str) -> str:
+    """A ledger on PostgreSQL, opened, with one ticket told."""
+    url = new_postgres(template)
+    open_database(url)
+    activate(read_clock(), None, OVERLAP)
+    ledger = Ledger()
+    ledger.sending("1")
+    ledger.edit("1", state="notified", provider="local", success=True)
+    return url
+
+
+def restore(file: Path) -> None:
+    """As with ``--yes``."""
+    restore_backup(file, overlap=OVERLAP, over=lambda: file.with_name(f"saved-{time.monotonic_ns()}"))
+
+
+def pg_dump(url: str, file: Path, *options: str) -> Path:
+    subprocess.run(["pg_dump", *options, f"--file={file}", url], check=True)
+    return file
+
+
+def rows() -> dict[str, int]:
+    with connection():
+        return count_rows()
+
+
+def tables() -> list[str]:
+    with connection():
+        return [str(one) for one in database.get_tables()]
+
+
+def custom_cut_short(url: str, file: Path) -> None:
+    content = pg_dump(url, file, "--format=custom").read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def custom_damaged(url: str, file: Path) -> None:
+    content = bytearray(pg_dump(url, file, "--format=custom").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 500] = bytes(500)
+    file.write_bytes(content)
+
+
+def custom_of_a_newer_one(url: str, file: Path) -> None:
+    content = bytearray(pg_dump(url, file, "--format=custom").read_bytes())
+    content[6] += 9  # the minor version of the format
+    file.write_bytes(content)
+
+
+def clean_and_create(url: str, file: Path) -> None:
+    pg_dump(url, file, "--clean", "--create")
+
+
+def unknown_setting(url: str, file: Path) -> None:
+    text = pg_dump(url, file).read_text()
+    file.write_text(text.replace("SET row_security", "SET row_safety = off;\nSET row_security"))
+
+
+def cut_short(url: str, file: Path) -> None:
+    text = pg_dump(url, file).read_text()
+    file.write_text(text[: text.index("ALTER TABLE ONLY public.deliveries")])
+
+
+def copy_left_open(url: str, file: Path) -> None:
+    end = "-- PostgreSQL database dump complete"
+    file.write_text(
+        pg_dump(url, file)
+        .read_text()
+        .replace(end, f"CREATE TABLE public.notes (t text);\nCOPY public.notes FROM stdin;\n{end}")
+    )
+
+
+def commit_and_then_a_mistake(url: str, file: Path) -> None:
+    text = pg_dump(url, file).read_text()
+    end = "-- PostgreSQL database dump complete"
+    file.write_text(text.replace(end, f"COMMIT;\nSELECT * FROM nowhere;\n{end}"))
+
+
+def another_session(url: str, file: Path) -> None:
+    text = pg_dump(url, file).read_text()
+    file.write_text(
+        re.sub(r"\\(un)?restrict.*\n", "", text).replace("CREATE TABLE", "\\connect -\nCREATE TABLE", 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (custom_cut_short, "pg_restore failed: .*as it was"),
+        (custom_damaged, "failed: .*as it was"),
+        (custom_of_a_newer_one, "pg_restore failed: .*unsupported version.*as it was"),
+        (clean_and_create, "DROP DATABASE cannot run .*as it was; make it .*without --clean and --create"),
+        (unknown_setting, 'unrecognized configuration parameter "row_safety"; the database is as it was'),
+        (cut_short, "ends half way"),
+        (copy_left_open, "ends half way"),
+        (commit_and_then_a_mistake, "as it was"),
+        (another_session, "failed"),
+    ],
+)
+def test_a_file_that_is_no_good_leaves_what_was_there(
+    used_postgres: str, tmp_path: Path, spoil: Callable[[str, Path], None], said: str
+) -> None:
+    file = tmp_path / "ledger"
+    spoil(used_postgres, file)
+    before = rows()
+    assert before["processed_tickets"] == 1
+    with pytest.raises((BackupFailed, BackupRefused), match=said) as raised:
+        restore(file)
+    assert "\n" not in str(raised.value)
+    assert rows() == before
+    restore(
+        next(tmp_path.glob("saved-*.json")).with_suffix("") if spoil is not cut_short else saved(tmp_path)
+    )
+    assert rows()["processed_tickets"] == 1
+
+
+def saved(folder: Path) -> Path:
+    file = folder / "one.backup"
+    write_backup(file)
+    return file
+
+
+def test_a_setting_that_an_older_server_does_not_know_is_left_out(used_postgres: str, tmp_path: Path) -> None:
+    """As pg_dump and pg_restore from 17 on write it for any server; a 15 refuses it."""
+    file = pg_dump(used_postgres, tmp_path / "ledger.sql")
+    with file.open("rb") as source, (tmp_path / "poured").open("wb") as into:
+        pour(source, into, lambda _done, _of: None)
+    text = file.read_text()
+    assert "SET transaction_timeout = 0;\n" in text
+    assert (tmp_path / "poured").read_text() == text.replace("SET transaction_timeout = 0;\n", "")
+
+
+def test_a_file_without_a_ledger_replaces_none(used: Ledger, tmp_path: Path) -> None:
+    files = [tmp_path / "blog.db"]
+    if on_postgres():
+        run_there(database.database, "CREATE TABLE blog (x int)")
+        files = [
+            pg_dump(database.database, tmp_path / name, "--table=blog", f"--format={form}")
+            for name, form in (
+                ("blog.sql", "plain"),
+                ("blog.dump", "custom"),
+            )
+        ]
+        run_there(database.database, "DROP TABLE blog")
+    else:
+        with closing(sqlite3.connect(files[0])) as other:
+            other.execute("CREATE TABLE blog (x int)")
+    before = rows()
+    for file in files:
+        with pytest.raises(BackupRefused, match=r"holds no ledger.*nothing was changed"):
+            restore(file)
+        assert rows() == before
+        assert "blog" not in tables()
+
+
+SHARED = (
+    "CREATE TABLE blog (x int); INSERT INTO blog VALUES (7); "
+    "CREATE TABLE _prisma_migrations (migration_name text); "
+    "INSERT INTO _prisma_migrations VALUES ('20260101_theirs')"
+)
+
+
+def test_in_a_shared_database_only_ours_is_saved_and_replaced(used_postgres: str, tmp_path: Path) -> None:
+    run_there(used_postgres, SHARED)
+    file = tmp_path / "ledger.dump"
+    sheet = write_backup(file)
+    inside = subprocess.run(["pg_restore", "--list", file], capture_output=True, text=True, check=True).stdout
+    assert "deliveries_id_seq" in inside
+    assert "blog" not in inside
+    assert "_prisma_migrations" not in inside
+    Ledger().find("2")
+    restore(file)
+    assert rows() == sheet.rows
+    run_there(used_postgres, "INSERT INTO blog VALUES (8)")
+    restore(next(tmp_path.glob("saved-*.json")).with_suffix(""))
+    assert rows()["processed_tickets"] == 2
+    Ledger().sending("3")  # the sequences go on where they were
+    with connection():
+        assert database.execute_sql("SELECT count(*) FROM blog").fetchone() == (2,)
+        assert database.execute_sql("SELECT count(*) FROM _prisma_migrations").fetchone() == (1,)
+
+
+def test_a_dump_that_holds_others_tables_leaves_what_was_there(used_postgres: str, tmp_path: Path) -> None:
+    run_there(used_postgres, SHARED)
+    before = rows()
+    for form in ("plain", "custom"):
+        file = pg_dump(used_postgres, tmp_path / form, f"--format={form}")
+        with pytest.raises(BackupFailed, match=r'relation "\w+" already exists; the database is as it was'):
+            restore(file)
+        assert rows() == before
+
+
+def test_what_another_program_left_is_neither_ledger_nor_saved(
+    used_postgres: str, new_postgres: Callable[..., str], tmp_path: Path
+) -> None:
+    file = saved(tmp_path)
+    url = new_postgres()
+    run_there(url, SHARED + "; CREATE TABLE deliveries (van text)")
+    close_database()
+    open_database(url)
+    with pytest.raises(BackupFailed, match='relation "deliveries" already exists') as raised:
+        restore(file)
+    assert "saved" not in str(raised.value)
+    assert "processed_tickets" not in tables()
+    with pytest.raises(BackupRefused, match="holds nothing of ours"):
+        write_backup(tmp_path / "two.backup")
+    run_there(url, "DROP TABLE deliveries")
+    restore_backup(file, overlap=OVERLAP)
+    assert list(tmp_path.glob("saved*")) == []
+
+
+def test_on_sqlite_the_file_of_another_program_is_not_replaced(used: Ledger, tmp_path: Path) -> None:
+    if on_postgres():
+        pytest.skip("there only our tables are replaced")
+    file = saved(tmp_path)
+    with connection():
+        database.execute_sql("CREATE TABLE blog (x int)")
+    with pytest.raises(BackupRefused, match="table blog is in this file"):
+        restore(file)
+    assert "blog" in tables()
+
+
+def test_a_table_of_another_shape_is_not_dropped(used: Ledger, tmp_path: Path) -> None:
+    file = saved(tmp_path)
+    with connection():
+        for name in tables():
+            database.execute_sql(f'DROP TABLE "{name}"')
+        database.execute_sql("CREATE TABLE processed_tickets (a int, b text)")
+    with pytest.raises(SchemaForeign, match="of another shape"):
+        restore_backup(file, overlap=OVERLAP)
+    assert tables() == ["processed_tickets"]
+
+
+KILLED = """
+import os, signal, sys
+from datetime import timedelta
+from pathlib import Path
+from models import backups
+from models.database import open_database
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(backups, sys.argv[3], die)
+open_database(sys.argv[1])
+file = Path(sys.argv[2])
+backups.restore_backup(file, overlap=timedelta(minutes=15), over=lambda: file.with_name("saved"))
+"""
+
+
+def killed_at(place: str, url: str, file: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", KILLED, url, str(file), place], check=False)
+    assert ended.returncode == -SIGKILL
+
+
+@pytest.mark.parametrize("place", ["open_behind_barrier", "deploy_migrations", "activate", "raise_barrier"])
+def test_a_restore_that_is_killed_after_loading_left_its_barrier(
+    used: Ledger, store_url: str, tmp_path: Path, place: str
+) -> None:
+    file = saved(tmp_path)
+    started = read_clock()
+    close_database()
+    killed_at(place, store_url, file)
+    open_database(store_url)
+    barrier = read_barrier()
+    assert barrier is not None
+    assert barrier >= started
+
+
+@pytest.mark.parametrize("place", ["open_behind_barrier", "deploy_migrations", "activate", "raise_barrier"])
+def test_an_originals_dump_has_its_barrier_before_it_can_be_migrated(
+    originals_url: str, new_postgres: Callable[..., str], tmp_path: Path, place: str
+) -> None:
+    run_there(originals_url, "INSERT INTO processed_tickets (ticket_id, provider) VALUES ('1', 'local')")
+    file = pg_dump(originals_url, tmp_path / "original.sql")
+    url = new_postgres()
+    killed_at(place, url, file)
+    open_database(url)
+    if place == "open_behind_barrier":
+        with pytest.raises(SchemaBehind, match="restore into this database ended half way; run it again"):
+            deploy_migrations()
+        restore(file)
+    else:
+        deploy_migrations()
+    assert read_barrier() is not None
+    assert rows()["processed_tickets"] == 1
+
+
+def test_a_restore_that_is_killed_while_it_loads_leaves_what_was_there(
+    used_postgres: str, tmp_path: Path
+) -> None:
+    file = pg_dump(used_postgres, tmp_path / "slow.sql")
+    end = "-- PostgreSQL database dump complete"
+    file.write_text(file.read_text().replace(end, f"SELECT pg_sleep(1);\n{PIPE_FULL}{end}"))
+    before = rows()
+    command = [sys.executable, "-c", KILLED, used_postgres, str(file), "open_behind_barrier"]
+    with subprocess.Popen(command) as loading:
+        sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(1)%%'"
+        with connection():
+            while database.execute_sql(sleeping).fetchone() == (0,):
+                assert loading.poll() is None
+                time.sleep(0.02)
+        loading.kill()
+    time.sleep(1.5)
+    assert rows() == before
+    assert read_barrier() is None
+
+
+@pytest.fixture
+def app_url(server_url: str, new_postgres: Callable[..., str]) -> str:
+    """An empty database that a login of its own owns."""
+    url = new_postgres()
+    with suppress(Exception):
+        with_server(server_url, "CREATE ROLE triage_app LOGIN PASSWORD 'app'")
+    with_server(url, "GRANT CREATE ON SCHEMA public TO triage_app")
+    return as_app(url)
+
+
+def as_app(url: str) -> str:
+    return re.sub("://[^@]*@", "://triage_app:app@", url)
+
+
+def test_a_plain_dump_of_another_owner_says_how_to_make_it(
+    used_postgres: str, app_url: str, tmp_path: Path
+) -> None:
+    file, better = tmp_path / "owned.sql", tmp_path / "better.sql"
+    pg_dump(used_postgres, file)
+    pg_dump(used_postgres, better, "--no-owner", "--no-acl")
+    close_database()
+    open_database(app_url)
+    with pytest.raises(BackupFailed, match=r'SET ROLE "postgres".*--no-owner --no-acl'):
+        restore(file)
+    assert tables() == []
+    restore(better)
+    assert rows()["processed_tickets"] == 1
+
+
+@pytest.mark.parametrize(
+    "row", [f"{MAIL}\n", f'{MAIL}, "so\nERROR: {MAIL}"\n', f"\\N\n\\.\n{MAIL}\n", f"\\N\n\\.\n\\{MAIL}\n"]
+)
+def test_no_word_of_a_row_leaves_by_the_error(used_postgres: str, tmp_path: Path, row: str) -> None:
+    file = tmp_path / "ledger.sql"
+    file.write_text(f"CREATE TABLE notes (n int);\nCOPY notes (n) FROM stdin;\n{row}\\.\n")
+    with pytest.raises(StoreError) as raised:
+        restore(file)
+    assert not re.search(r"Greta|Holm|4111", str(raised.value))
+    assert rows()["processed_tickets"] == 1

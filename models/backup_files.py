@@ -13,11 +13,14 @@ from models.errors import BackupRefused
 #: Told now and then how many bytes are done, and of how many where that is known.
 Told = Callable[[int, int | None], object]
 
+TAKEN = "restore takes what backup wrote, and of pg_dump -Fc, -Ft and plain SQL, each unpacked"
+
 
 class Kind(StrEnum):
     """How a file is read back."""
 
     CUSTOM = "pg_dump custom"
+    TAR = "pg_dump tar"
     PLAIN = "pg_dump plain"
     SQLITE = "sqlite"
 
@@ -72,17 +75,23 @@ def kind_of(file: Path) -> Kind:
             head = source.read(4_096)
             source.seek(max(0, file.stat().st_size - 4_096))
             tail = source.read()
+    except IsADirectoryError:
+        raise BackupRefused(f"{file} is a folder; {TAKEN}") from None
     except OSError as error:
         raise BackupRefused(f"{file} cannot be read ({type(error).__name__}); check the name") from None
     if head.startswith(b"PGDMP"):
         return Kind.CUSTOM
+    if head.startswith(b"toc.dat\0"):
+        return Kind.TAR
     if head.startswith(b"SQLite format 3\0"):
         return Kind.SQLITE
+    if b"PostgreSQL database cluster dump" in head:
+        raise BackupRefused(f"{file} is of pg_dumpall; {TAKEN}")
     if b"PostgreSQL database dump" in head and b"PostgreSQL database dump complete" not in tail:
         raise BackupRefused(f"{file} ends half way: its last lines are missing; use another backup")
     if b"PostgreSQL database dump" in head or b"CREATE TABLE" in head:
         return Kind.PLAIN
-    raise BackupRefused(f"{file} is no backup: neither pg_dump's nor SQLite's")
+    raise BackupRefused(f"{file} is no backup; {TAKEN}")
 
 
 def no_ledger_line(file: Path) -> str:

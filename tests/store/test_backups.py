@@ -189,7 +189,7 @@ def test_a_damaged_file_is_refused_before_anything_changes(used: Ledger, tmp_pat
 def test_a_file_that_is_none_is_refused(used: Ledger, tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("hello")
-    with pytest.raises(BackupRefused, match="is no backup"):
+    with pytest.raises(BackupRefused, match=r"is no backup; .* -Fc, -Ft and plain"):
         restore(file)
     with pytest.raises(BackupRefused, match="cannot be read"):
         restore(tmp_path / "none")

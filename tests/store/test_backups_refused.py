@@ -1,5 +1,6 @@
 """What a restore that cannot be done leaves: the ledger as it was, other programs' tables, and one line."""
 
+import gzip
 import re
 import sqlite3
 import subprocess
@@ -180,10 +181,7 @@ def test_a_file_without_a_ledger_replaces_none(used: Ledger, tmp_path: Path) -> 
         run_there(database.database, "CREATE TABLE blog (x int)")
         files = [
             pg_dump(database.database, tmp_path / name, "--table=blog", f"--format={form}")
-            for name, form in (
-                ("blog.sql", "plain"),
-                ("blog.dump", "custom"),
-            )
+            for name, form in (("blog.sql", "plain"), ("blog.dump", "custom"), ("blog.tar", "tar"))
         ]
         run_there(database.database, "DROP TABLE blog")
     else:
@@ -387,3 +385,22 @@ def test_no_word_of_a_row_leaves_by_the_error(used_postgres: str, tmp_path: Path
         restore(file)
     assert not re.search(r"Greta|Holm|4111", str(raised.value))
     assert rows()["processed_tickets"] == 1
+
+
+def test_every_form_of_pg_dump_is_taken_or_named(
+    used_postgres: str, new_postgres: Callable[..., str], tmp_path: Path
+) -> None:
+    taken = ["custom", "tar", "plain"]
+    for form in (*taken, "directory"):
+        pg_dump(used_postgres, tmp_path / form, f"--format={form}")
+    (tmp_path / "plain.sql.gz").write_bytes(gzip.compress((tmp_path / "plain").read_bytes()))
+    whole = subprocess.run(["pg_dumpall", "-d", used_postgres], capture_output=True, check=True).stdout
+    (tmp_path / "whole.sql").write_bytes(whole)
+    for name in ("directory", "plain.sql.gz", "whole.sql"):
+        with pytest.raises(BackupRefused, match="-Fc, -Ft and plain SQL"):
+            restore(tmp_path / name)
+    for form in taken:
+        close_database()
+        open_database(new_postgres())
+        restore(tmp_path / form)
+        assert rows()["processed_tickets"] == 1

@@ -29,6 +29,11 @@ PREAMBLE_LINES = 40
 #: A server before 17 does not know it; 0 is what holds without it.
 NEWER_SETTING = b"SET transaction_timeout = 0;"
 LOCKED = "55P03"
+VIEWS = """
+SELECT DISTINCT CASE v.relkind WHEN 'm' THEN 'MATERIALIZED VIEW ' ELSE 'VIEW ' END || v.oid::regclass
+FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
+WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid::regclass::text = ANY(%s)
+AND v.relkind IN ('v', 'm')"""
 STATEMENT_FAULTS = ("25", "42")  #: SQLSTATE's classes of what a statement may not do here
 #: No such table, table there already, no such object, not allowed: these quote names only.
 QUOTES_NAMES = ("42P01", "42P07", "42704", "42501")
@@ -66,6 +71,14 @@ def restore(file: Path, kind: Kind, replaced: Sequence[str], told: Told) -> None
             code = psql.wait()
         if code or not text_of(said).endswith(f"{WHOLE}\n"):
             raise failed(file, kind, text_of(complaints))
+
+
+def refuse_views(replaced: Sequence[str]) -> None:
+    found = database.execute_sql(VIEWS, (list(replaced),)).fetchall()
+    if found:
+        raise BackupRefused(
+            f"DATABASE_URL: a view reads what is to be replaced: DROP {found[0][0]}, and make it again after"
+        )
 
 
 def opening(replaced: Sequence[str]) -> bytes:

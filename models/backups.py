@@ -156,6 +156,7 @@ def refuse_what_is_not_ours(present: list[str], ours: list[str]) -> None:
             "DATABASE_URL: this database has a table processed_tickets of another shape; use another database"
         )
     if on_postgres():
+        backup_postgres.refuse_views(ours)
         return
     others = [one for one in present if one not in OURS and not one.startswith("sqlite_")]
     if others:

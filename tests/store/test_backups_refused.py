@@ -375,6 +375,15 @@ def test_a_plain_dump_of_another_owner_says_how_to_make_it(
     assert rows()["processed_tickets"] == 1
 
 
+def test_a_view_of_our_table_is_named(used_postgres: str, tmp_path: Path) -> None:
+    file = saved(tmp_path)
+    run_there(used_postgres, "CREATE VIEW told AS SELECT * FROM processed_tickets")
+    with pytest.raises(BackupRefused, match="DROP VIEW told"):
+        restore(file)
+    run_there(used_postgres, "DROP VIEW told")
+    restore(file)
+
+
 @pytest.mark.parametrize(
     "row", [f"{MAIL}\n", f'{MAIL}, "so\nERROR: {MAIL}"\n', f"\\N\n\\.\n{MAIL}\n", f"\\N\n\\.\n\\{MAIL}\n"]
 )

@@ -29,6 +29,11 @@ PREAMBLE_LINES = 40
 #: A server before 17 does not know it; 0 is what holds without it.
 NEWER_SETTING = b"SET transaction_timeout = 0;"
 LOCKED = "55P03"
+UNREADABLE = """
+SELECT quote_ident(current_schema()), quote_ident(current_user), c.oid::regclass::text FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND NOT has_table_privilege(c.oid, 'SELECT')
+AND (c.relname = ANY(%s) OR c.relkind = 'S' AND EXISTS (SELECT FROM pg_depend d
+    WHERE d.objid = c.oid AND d.deptype = 'a' AND d.refobjid::regclass::text = ANY(%s)))"""
 VIEWS = """
 SELECT DISTINCT CASE v.relkind WHEN 'm' THEN 'MATERIALIZED VIEW ' ELSE 'VIEW ' END || v.oid::regclass
 FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
@@ -47,10 +52,21 @@ def dump(file: Path, tables: Sequence[str], told: Told) -> dict[str, int]:
     """Write a custom-format dump into ``file``, which is there and empty; rows by table, of that moment."""
     command = [client("pg_dump"), "--format=custom", "--no-password", f"--file={file}"]
     command += [*(f'--table="{table}"' for table in tables), f"--dbname={without_password()}"]
+    refuse_unreadable(tables)
     with snapshot() as (name, session):
         rows = {table: count(session, table) for table in tables}
         run([*command, f"--snapshot={name}"], file, told)
     return rows
+
+
+def refuse_unreadable(tables: Sequence[str]) -> None:
+    unreadable = database.execute_sql(UNREADABLE, (list(tables), list(tables))).fetchone()
+    if unreadable:
+        schema, user, name = unreadable
+        raise BackupRefused(
+            f"DATABASE_URL: this user may not read {name}; "
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {user}, and the same ON ALL SEQUENCES"
+        )
 
 
 def restore(file: Path, kind: Kind, replaced: Sequence[str], told: Told) -> None:

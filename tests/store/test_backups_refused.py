@@ -396,6 +396,21 @@ def test_no_word_of_a_row_leaves_by_the_error(used_postgres: str, tmp_path: Path
     assert rows()["processed_tickets"] == 1
 
 
+def test_a_login_that_may_not_read_is_told_what_to_grant(
+    used_postgres: str, app_url: str, tmp_path: Path
+) -> None:
+    close_database()
+    open_database(as_app(used_postgres))
+    said = "GRANT SELECT ON ALL TABLES IN SCHEMA public TO triage_app, and the same ON ALL SEQUENCES"
+    with pytest.raises(BackupRefused, match=said):
+        write_backup(tmp_path / "one")
+    run_there(used_postgres, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO triage_app")
+    with pytest.raises(BackupRefused, match=said):
+        write_backup(tmp_path / "one")
+    run_there(used_postgres, "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO triage_app")
+    write_backup(tmp_path / "one")
+
+
 def test_every_form_of_pg_dump_is_taken_or_named(
     used_postgres: str, new_postgres: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from jobs.settings import Need, Settings, load_settings
 from jobs.verbs.printing import plain_table, print_json, print_table, remark, say
 from models.backup_files import Told
 from models.backups import restore_backup, write_backup
-from models.database import close_database, open_database
+from models.database import close_database, on_postgres, open_database
 from models.postgres import UNHURRIED
 
 MEGABYTE = 1_000_000
@@ -58,7 +58,8 @@ def restore(file: Path, *, yes: bool, as_json: bool) -> int:
 
 
 def saved_name(file: Path) -> Path:
-    return file.with_name(f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{file.name}")
+    ending = "dump" if on_postgres() else "db"
+    return file.with_name(f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{file.stem}.{ending}")
 
 
 def show_rows(rows: Mapping[str, int]) -> None:

@@ -14,6 +14,7 @@ from signal import SIGKILL
 
 import pytest
 
+from jobs.verbs.backup import saved_name
 from models.backup_postgres import pour
 from models.backups import count_rows, restore_backup, write_backup
 from models.barrier import read_barrier
@@ -428,3 +429,9 @@ def test_every_form_of_pg_dump_is_taken_or_named(
         open_database(new_postgres())
         restore(tmp_path / form)
         assert rows()["processed_tickets"] == 1
+
+
+def test_what_is_saved_is_named_for_what_it_is(used: Ledger) -> None:
+    name = saved_name(Path("dumps/backup-20261126.sql")).name
+    ending = "dump" if on_postgres() else "db"
+    assert re.fullmatch(rf"before-restore-\d{{8}}T\d{{6}}Z-backup-20261126\.{ending}", name)

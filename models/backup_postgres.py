@@ -24,11 +24,12 @@ TOLD_SECONDS = 0.5
 WHOLE = "whole"
 UNCHANGED = "the database is as it was"
 UNSURE = "perhaps all of it was restored, python main.py stats shows; to restore again is safe"
+OURS_HINT = "make it of the ledger's tables alone, by backup or by pg_dump --table=NAME for each"
 PLAIN_HINT = "make it by pg_dump -Fc, or with --no-owner --no-acl and without --clean and --create"
 PREAMBLE_LINES = 40
 #: A server before 17 does not know it; 0 is what holds without it.
 NEWER_SETTING = b"SET transaction_timeout = 0;"
-LOCKED = "55P03"
+LOCKED, THERE_ALREADY = "55P03", "42P07"
 UNREADABLE = """
 SELECT quote_ident(current_schema()), quote_ident(current_user), c.oid::regclass::text FROM pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace AND NOT has_table_privilege(c.oid, 'SELECT')
@@ -39,10 +40,11 @@ SELECT DISTINCT CASE v.relkind WHEN 'm' THEN 'MATERIALIZED VIEW ' ELSE 'VIEW ' E
 FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
 WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid::regclass::text = ANY(%s)
 AND v.relkind IN ('v', 'm')"""
+SCRIPT_FAULTS = (0, 3)  #: psql's codes where it read on, or stopped, before COMMIT; else the session was lost
 STATEMENT_FAULTS = ("25", "42")  #: SQLSTATE's classes of what a statement may not do here
 #: No such table, table there already, no such object, not allowed: these quote names only.
-QUOTES_NAMES = ("42P01", "42P07", "42704", "42501")
-_SERVER_SAID = re.compile(r"^(ERROR|FATAL|PANIC):\s+(\w{5}): (.*)", re.MULTILINE)
+QUOTES_NAMES = ("42P01", THERE_ALREADY, "42704", "42501")
+_SERVER_SAID = re.compile(r"^(?:ERROR|FATAL|PANIC):\s+(\w{5}): (.*)", re.MULTILINE)
 _QUOTED = re.compile(r"[\"\\].*")
 _VERSION = re.compile(r"(\d+)(?:\.\d+)*")
 _PLACES = "/usr/lib/postgresql"
@@ -86,7 +88,7 @@ def restore(file: Path, kind: Kind, replaced: Sequence[str], told: Told) -> None
                 script.write(closing())
             code = psql.wait()
         if code or not text_of(said).endswith(f"{WHOLE}\n"):
-            raise failed(file, kind, text_of(complaints))
+            raise failed(file, kind, code, text_of(complaints))
 
 
 def refuse_views(replaced: Sequence[str]) -> None:
@@ -112,8 +114,9 @@ def opening(replaced: Sequence[str]) -> bytes:
 
 
 def closing() -> bytes:
-    end = f"INSERT INTO pg_temp.{WHOLE} VALUES (1);\nCOMMIT;\nSELECT '{WHOLE}';\n"
-    return f"\nRESET ALL;\n{seal_of_postgres()}{end}".encode()
+    # The word comes before COMMIT, which does not fail where the file let an error pass: it rolls back.
+    end = f"INSERT INTO pg_temp.{WHOLE} VALUES (1);\nSELECT '{WHOLE}';\nCOMMIT;\n"
+    return f"\n\\o\nRESET ALL;\n{seal_of_postgres()}{end}".encode()
 
 
 @contextmanager
@@ -143,21 +146,26 @@ def pour(source: IO[bytes], into: IO[bytes], told: Told) -> None:
         told(done, None)
 
 
-def failed(file: Path, kind: Kind, said: str) -> BackupRefused | BackupFailed:
+def failed(file: Path, kind: Kind, code: int, said: str) -> BackupRefused | BackupFailed:
     """What psql said, as one line; what the server quotes may be of a row."""
+    stands = UNCHANGED if code in SCRIPT_FAULTS else UNSURE
     found = _SERVER_SAID.search(said)
     if not found:
-        line = f"psql failed: {_QUOTED.sub('...', complaint(said))}; {UNSURE}"
-        return BackupFailed(line if said else f"{file} ends half way; {UNCHANGED}")
-    severity, state, line = found.groups()
+        line = f"psql failed: {_QUOTED.sub('...', complaint(said))}" if said else f"{file} ends half way"
+        return BackupFailed(f"{line}; {stands}")
+    state, line = found.groups()
     if state == NO_LEDGER:
         return BackupRefused(no_ledger_line(file))
     if state == LOCKED:
         line = "another session holds a lock on the ledger; find it in pg_stat_activity"
     elif state not in QUOTES_NAMES:
         line = _QUOTED.sub("...", line)
-    hint = f"; {PLAIN_HINT}" if kind is Kind.PLAIN and state[:2] in STATEMENT_FAULTS else ""
-    return BackupFailed(f"psql failed: {line[:300]}; {UNCHANGED if severity == 'ERROR' else UNSURE}{hint}")
+    hint = ""
+    if state == THERE_ALREADY:
+        hint = f"; {OURS_HINT}"
+    elif kind is Kind.PLAIN and state[:2] in STATEMENT_FAULTS:
+        hint = f"; {PLAIN_HINT}"
+    return BackupFailed(f"psql failed: {line[:300]}; {stands}{hint}")
 
 
 @contextmanager

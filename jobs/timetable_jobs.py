@@ -13,6 +13,7 @@ from jobs.look_for_cards import LookOut
 from jobs.note_events import note_event, note_fault
 from jobs.parts import Parts
 from jobs.poll_tickets import poll_tickets
+from jobs.presence import RENEWED_SECONDS, Presence
 from jobs.prune_records import prune_records
 from jobs.raise_alarms import AlarmMemory, Send, alarm_sender, raise_alarms
 from jobs.reconcile_tickets import is_reconcile_due, reconcile_tickets
@@ -46,6 +47,7 @@ LIMITS = {
     "backup": 3600.0,
     "upkeep": 900.0,
     "alerts": 300.0,
+    "presence": 300.0,
 }
 
 
@@ -64,6 +66,7 @@ class TimetableJobs:
     parts: Parts
     owner: str
     runner: JobRunner
+    presence: Presence
     wake: Callable[[], object]
     lookout: LookOut
     is_well: Callable[[], bool]
@@ -97,6 +100,7 @@ class TimetableJobs:
             ),
             Job("upkeep", self._run("upkeep", self.tidy), every_seconds=UPKEEP_SECONDS, at_once=False),
             Job("alerts", self._run("alerts", alert), every_seconds=ALERTS_SECONDS),
+            Job("presence", self._run("presence", self.stay), every_seconds=RENEWED_SECONDS),
             *self._backup(),
         ]
 
@@ -112,7 +116,13 @@ class TimetableJobs:
         return [Job("backup", self._run("backup", save), hour_utc=hour, at_once=is_overdue("backup"))]
 
     def _run(self, name: str, work: Work) -> Callable[[], object]:
-        loop = name in {"sweep", "looks", "reconcile", "alerts"}  # most of their runs find nothing to do
+        loop = name in {
+            "sweep",
+            "looks",
+            "reconcile",
+            "alerts",
+            "presence",
+        }  # most of their runs find nothing to do
         return lambda: self.runner.run(name, work, limit_seconds=LIMITS[name], loop=loop)
 
     def poll(self) -> str | None:
@@ -152,6 +162,9 @@ class TimetableJobs:
             self.wake()
         if shown:
             note_event(Event.SEARCH_SHOWED, shown, of=source)
+
+    def stay(self) -> None:
+        self.presence.renew()
 
     def look(self) -> None:
         if self.lookout.look_where_due():

@@ -22,6 +22,7 @@ from jobs.job_runner import JobRunner
 from jobs.loop import Loop
 from jobs.note_events import note_event, note_fault
 from jobs.parts import Parts, build_desk, build_gates, build_handling, new_owner, open_ledger
+from jobs.presence import Presence
 from jobs.run_report import Result
 from jobs.schedule import Timetable
 from jobs.timetable_jobs import TimetableJobs
@@ -80,6 +81,7 @@ class Worker:
     def __init__(self, parts: Parts) -> None:
         self.parts, self.stopping = parts, parts.stopping
         self.owner = new_owner()
+        self.presence = Presence(self.owner)
         self.is_ready = self.is_shutting_down = self._store_is_open = False
         self.drain_due = threading.Event()
         self._tally, self._idle_seconds = WorkerTally(), IDLE_SECONDS
@@ -109,6 +111,7 @@ class Worker:
         finally:
             self.is_shutting_down = True
             web.stop(WEB_SECONDS)
+            self._leave()
 
     def _open_patiently(self) -> datetime | None:
         """The activation, once database and HubSpot answer; None where told to stop before.
@@ -134,7 +137,13 @@ class Worker:
     def _open(self) -> datetime:
         self._open_store()
         schema.ensure_migrated()
+        self.presence.renew()
         return open_ledger(self.parts)
+
+    def _leave(self) -> None:
+        if self._store_is_open:
+            with suppress(StoreError):  # then its lease runs out
+                self.presence.end()
 
     def _work(self, activated_at: datetime) -> None:
         gates = build_gates(self.parts, self._tally)
@@ -145,6 +154,7 @@ class Worker:
             self.parts,
             self.owner,
             self._runner,
+            presence=self.presence,
             wake=handling.wake,
             lookout=gates.lookout,
             is_well=lambda: all(loop.is_well for loop in loops),

@@ -23,6 +23,7 @@ from models.migration_lease import lease_table_exists, migration_lease
 from models.migration_preview import Preview, preview
 from models.migration_rules import find_destruction
 from models.migration_runner import LedgerRunner
+from models.presence import AtWork, find_presence
 from models.tickets import ProcessedTicket, TicketState
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
@@ -113,7 +114,7 @@ def rollback_migrations(
 ) -> list[str]:
     """Revert what was applied after ``target``, or the last one; returns the names, the newest first.
 
-    Raises as ``deploy_migrations`` does, and WorkersAtWork while any ticket's lease holds.
+    Raises as ``deploy_migrations`` does, and WorkersAtWork while a worker is alive.
     """
     with migration_lease(wait_seconds, sleep):
         return revert_after(target, may_destroy=may_destroy)
@@ -144,7 +145,7 @@ def revert_after(target: str | None, *, may_destroy: bool) -> list[str]:
         reverted = found.after(target)
         if not may_destroy:
             refuse_destruction(preview(database.obj, reverted, "down"), f"rollback --to {target}")
-        require_no_work()
+        require_no_work("roll back")
         return found.back_to(target)
 
 
@@ -183,13 +184,25 @@ def refuse_destruction(previews: Sequence[Preview], command: str) -> None:
         )
 
 
-def require_no_work() -> None:
+def require_no_work(then: str = "restore") -> None:
+    """Raise WorkersAtWork while a worker is alive, idle or not, or a run is at work."""
+    found = [one for one in (find_presence(), find_claimed()) if one] if lease_table_exists() else []
+    if found:
+        last = max(found, key=lambda one: one.until)
+        raise WorkersAtWork(
+            f"a worker is at work on this database ({last.owner}): stop it, then {then}; one that was killed "
+            f"counts until {last.until:%H:%M:%S} UTC"
+        )
+
+
+def find_claimed() -> AtWork | None:
     columns = {column.name for column in database.get_columns(ProcessedTicket._meta.table_name)}
     if "lease_expires_at" not in columns:
-        return
+        return None
     at_work = (ProcessedTicket.state == TicketState.CLAIMED) & (ProcessedTicket.lease_expires_at > clock())
-    if ProcessedTicket.select().where(at_work).exists():
-        raise WorkersAtWork("a worker is at work on this database; stop it, then roll back")
+    claimed = ProcessedTicket.select(ProcessedTicket.lease_owner, ProcessedTicket.lease_expires_at)
+    last = claimed.where(at_work).order_by(ProcessedTicket.lease_expires_at.desc()).first()
+    return AtWork(last.lease_owner, last.lease_expires_at) if last else None
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def build_web(worker: Worker, observations: CountedObservations, port: int) -> W
         remark(f"note: {RECEIVER_OFF}")
     source = HealthSource(
         read=lambda: read_health(worker.parts),
-        is_ready=lambda: worker.is_ready,
+        is_ready=lambda: worker.is_ready and not worker.presence.is_behind,
         is_shutting_down=lambda: worker.is_shutting_down,
         observations=observations,
         services=services_of(settings, worker.parts.channels),

@@ -25,7 +25,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 class HealthSource:
     """What the routes ask. ``read`` may block, hang or raise; the others answer at once.
 
-    ``is_ready`` tells whether the ledger is open. ``services`` are those that are set up.
+    ``is_ready`` tells whether the ledger is open and not behind. ``services`` are those that are set up.
     """
 
     read: Callable[[], HealthReport]

@@ -17,6 +17,7 @@ from jobs.job_runner import JobRunner
 from jobs.look_for_cards import LookOut
 from jobs.observations import Observations
 from jobs.poll_tickets import poll_tickets
+from jobs.presence import Presence
 from jobs.propose_pages import never
 from jobs.reconcile_tickets import MOST_NAMED, ReconcileReport, is_reconcile_due, reconcile_tickets
 from jobs.sandbox.hubspot import SANDBOX_TOKEN
@@ -350,7 +351,15 @@ def night(comparer: Comparer, portal: Portal, store_url: str) -> Iterator[Timeta
     parts = build_parts(load_settings(given, isolated=True), [], threading.Event())
     runner = JobRunner(Watchdog(lambda: None), Observations())
     lookout = LookOut([], lambda one: one)
-    yield TimetableJobs(parts, "one", runner, wake=parts.stopping.set, lookout=lookout, is_well=lambda: True)
+    yield TimetableJobs(
+        parts,
+        "one",
+        runner,
+        presence=Presence("one"),
+        wake=parts.stopping.set,
+        lookout=lookout,
+        is_well=lambda: True,
+    )
     parts.close()
 
 

@@ -11,7 +11,7 @@ from models.cursors import drop_lease
 from models.database import database, on_postgres, rerun_on_conflict, transaction
 from models.migration_lease import RESTORE
 from models.migration_runner import lease_table
-from models.schema import ORIGINAL_COLUMNS, adopt_original, runner
+from models.schema import INIT, ORIGINAL_COLUMNS, is_originals, runner
 
 LEDGER = "20261123000000_ledger"
 NO_LEDGER = "TR001"  #: a SQLSTATE of our own
@@ -61,21 +61,17 @@ def raise_there() -> str:
     return RAISE.format(now=now)
 
 
-def is_ledger(place: Any) -> bool:
-    """Whether ``place`` has a table ``processed_tickets`` of ours or of the original's."""
-    columns = {column.name for column in place.get_columns("processed_tickets")}
-    keys = [index.columns for index in place.get_indexes("processed_tickets") if index.unique]
-    return columns >= ORIGINAL_COLUMNS and ["ticket_id"] in keys
-
-
 @rerun_on_conflict
 def open_behind_barrier() -> list[str]:
     """Migrate what was closed as far as the barrier's column, and raise it; the names applied."""
     with transaction():
         if "restored_at" in {column.name for column in database.get_columns("poll_cursors")}:
             return []
-        found = runner()
-        applied = adopt_original(found) + found.up(LEDGER)
+        applied: list[str] = []
+        found = runner(applied.append)
+        if is_originals(found):
+            found.fake(INIT)
+        found.up(LEDGER)
         database.execute_sql(raise_there())
         drop_lease("migrate", RESTORE)
         return applied

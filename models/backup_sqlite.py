@@ -9,9 +9,10 @@ from typing import Any
 from peewee import SqliteDatabase
 
 from models.backup_files import Told, no_ledger_line
-from models.backup_seal import is_ledger, seal_sqlite
+from models.backup_seal import seal_sqlite
 from models.database import database
 from models.errors import BackupRefused
+from models.schema import has_ledger
 
 PAGES = 2_000  #: at once; between two of them others may write
 
@@ -32,7 +33,7 @@ def restore(file: Path, told: Told) -> None:
     with closing(sqlite3.connect(source_uri, uri=True)) as source, copy.connection_context():
         require_sound(source, file)
         source.backup(copy.connection(), progress=progress(told))
-        if not is_ledger(copy):
+        if not has_ledger(copy):
             raise BackupRefused(no_ledger_line(file))
         seal_sqlite(copy)
         copy.connection().backup(database.obj.connection(), progress=progress(told))

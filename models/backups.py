@@ -18,13 +18,13 @@ from models.backup_files import (
     sheet_path,
     write_sheet,
 )
-from models.backup_seal import is_ledger, open_behind_barrier
+from models.backup_seal import open_behind_barrier
 from models.barrier import Barrier, raise_barrier
 from models.cursors import activate
 from models.database import connection, database, on_postgres, read_clock
 from models.errors import BackupFailed, BackupRefused, SchemaForeign, StoreError
 from models.migration_runner import HISTORY
-from models.schema import INIT, deploy_migrations, require_no_work
+from models.schema import INIT, deploy_migrations, has_ledger, require_no_work
 from models.schema_drift import MODELS
 from models.utc import to_text
 
@@ -151,7 +151,7 @@ def is_the_originals() -> bool:
 
 
 def refuse_what_is_not_ours(present: list[str], ours: list[str]) -> None:
-    if "processed_tickets" in ours and not is_ledger(database.obj):
+    if "processed_tickets" in ours and not has_ledger(database.obj):
         raise SchemaForeign(
             "DATABASE_URL: this database has a table processed_tickets of another shape; use another database"
         )

@@ -19,13 +19,19 @@ RESTORE = "restore"  #: holds the lease until the barrier stands
 
 
 @contextmanager
-def migration_lease(wait_seconds: float, sleep: Callable[[float], None]) -> Iterator[None]:
-    """Held, and renewed, by this process alone."""
+def migration_lease(
+    wait_seconds: float, sleep: Callable[[float], None], on_wait: Callable[[], object]
+) -> Iterator[None]:
+    """Held, and renewed, by this process alone; ``on_wait`` is called once where somebody else holds it."""
     ensure_lease_table()
     owner = f"{socket.gethostname()[:60]}:{os.getpid()}:{time.monotonic_ns()}"
     deadline = time.monotonic() + wait_seconds
+    waiting = False
     while not take_lease("migrate", owner, LEASE_SECONDS):
         refuse_half_restored()
+        if not waiting:
+            waiting = True
+            on_wait()
         if time.monotonic() > deadline:
             raise StoreUnreachable("another process has held the migration lease too long; try again later")
         sleep(0.2)

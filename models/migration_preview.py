@@ -13,7 +13,7 @@ from peewee import PostgresqlDatabase, SqliteDatabase
 from playhouse.migrate import SchemaMigrator
 from playhouse.migrations import Migration
 
-from models.migration_runner import HISTORY, lease_table
+from models.migration_runner import HISTORY, faults_of, lease_table
 
 _READ = re.compile(
     r"\s*(?:select|show|with\b(?!.*\b(?:insert|update|delete)\b)|pragma\s+\w+\s*(?:\(|$))", re.I | re.S
@@ -50,15 +50,16 @@ class NotedSqlite(SqliteDatabase):
 
 
 def preview(database: Any, migrations: Iterable[Migration], direction: str = "up") -> list[Preview]:
-    """``database`` is only read. Raises what a migration's file raises."""
+    """``database`` is only read. Raises MigrationFailed of a migration that cannot be run."""
     noted = open_noted(database)
     try:
         migrator = SchemaMigrator.from_database(noted)
         found = []
         for migration in migrations:
-            module = migration.load()
-            noted.noted = []
-            getattr(module, direction)(migrator, noted)
+            with faults_of(migration.name, direction):
+                module = migration.load()
+                noted.noted = []
+                getattr(module, direction)(migrator, noted)
             found.append(Preview(migration.name, tuple(noted.noted), bool(getattr(module, "atomic", True))))
         return found
     finally:

@@ -1,13 +1,16 @@
 """Peewee's runner, and what it does not do: checksums, going back to a migration, cleaning up an index."""
 
 import hashlib
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from peewee import DatabaseError, PostgresqlDatabase
 from playhouse.migrations import Migration, MigrationError, Runner
+
+from models.errors import MigrationFailed
 
 HISTORY = "schema_migration"
 STAMP = f"UPDATE {HISTORY} SET checksum = %s WHERE name = %s AND checksum IS NULL"
@@ -18,27 +21,32 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT i.indisvalid AND n.nspname = current_schema()"""
 
 
+WORDS = {"up": "applied", "down": "reverted"}
+
+
 class LedgerRunner(Runner):  # type: ignore[misc]
     """A migration is one transaction with its record, or ``atomic = False`` and one concurrent index.
 
-    Raises MigrationError and Peewee's DatabaseError; both leave nothing of the migration that failed.
+    ``told`` is called with each that is done, at once: a later one may fail. Raises MigrationFailed of a
+    migration, which leaves nothing where it is one transaction; MigrationError and Peewee's DatabaseError.
     """
 
-    def __init__(self, database: Any, folder: Path) -> None:
+    def __init__(self, database: Any, folder: Path, told: Callable[[str], object] = lambda _: None) -> None:
         super().__init__(database, str(folder), HISTORY)
+        self.told = told
 
     def up(self, target: str | None = None, fake: bool = False) -> list[str]:
+        for one in self.status():
+            if one.path and not one.applied:
+                loaded(one, "up")
         names = list(super().up(target, fake))
         self.stamp()
         return names
 
-    def back_to(self, target: str) -> list[str]:
-        """Revert every applied migration after ``target``, the newest first; the names of those."""
-        return [
-            name
-            for migration in self.after(target)
-            for name in super(LedgerRunner, self).down(migration.name)
-        ]
+    def back_to(self, target: str) -> None:
+        """Revert every applied migration after ``target``, the newest first."""
+        for migration in self.after(target):
+            super().down(migration.name)
 
     def after(self, target: str) -> list[Migration]:
         """Applied migrations after ``target``, the newest first, each with a file and a ``down``."""
@@ -50,7 +58,7 @@ class LedgerRunner(Runner):  # type: ignore[misc]
         for one in later:
             if one.path is None:
                 raise MigrationError(f"{one.name} cannot be reverted: its file is gone")
-            if getattr(one.load(), "down", None) is None:
+            if getattr(loaded(one, "down"), "down", None) is None:
                 raise MigrationError(f"{one.name} cannot be reverted: it has no down()")
         return later
 
@@ -75,12 +83,53 @@ class LedgerRunner(Runner):  # type: ignore[misc]
             return False
         return "checksum" in {column.name for column in self.database.get_columns(HISTORY)}
 
+    def first_statements(self) -> list[str]:
+        """What is made before any migration runs, where it is missing."""
+        tables = self.database.get_tables()
+        missing = [] if "poll_cursors" in tables else [lease_table(self.database)]
+        if HISTORY not in tables:
+            schema = self.History._schema
+            parts = (schema._create_table(), *schema._create_indexes())
+            missing += [part.query()[0] for part in parts]
+        return missing
+
     def _run(self, name: str, module: Any, direction: str, fake: bool = False) -> None:
-        if getattr(module, "atomic", True) or not isinstance(self.database, PostgresqlDatabase):
-            super()._run(name, module, direction, fake=fake)
-            return
-        with waiting_for_locks(self.database), dropping_what_failed(self.database):
-            super()._run(name, module, direction, fake=fake)
+        with faults_of(name, direction, whole=getattr(module, "atomic", True)):
+            if getattr(module, "atomic", True) or not isinstance(self.database, PostgresqlDatabase):
+                super()._run(name, module, direction, fake=fake)
+            else:
+                with waiting_for_locks(self.database), dropping_what_failed(self.database):
+                    super()._run(name, module, direction, fake=fake)
+        self.told(f"{name} (adopted)" if fake else name)
+
+
+def loaded(one: Migration, direction: str) -> Any:
+    with faults_of(one.name, direction):
+        return one.load()
+
+
+@contextmanager
+def faults_of(name: str, direction: str, *, whole: bool = True) -> Iterator[None]:
+    """Any fault of the migration ``name`` is a MigrationFailed that names it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - a migration's file may raise anything
+        rest = ", and nothing of it stays" if whole else ""
+        raise MigrationFailed(
+            f"migration {name} could not be {WORDS[direction]}{rest}: {reason_of(error)}; "
+            "see python main.py migrate status"
+        ) from None
+
+
+def reason_of(error: Exception) -> str:
+    """A database's first line; of anything else, whose text may hold rows, class and place."""
+    if isinstance(error, DatabaseError | MigrationError):
+        return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError at {Path(error.filename or '').name}:{error.lineno}"
+    places = traceback.extract_tb(error.__traceback__)
+    theirs = [one for one in places if Path(one.filename).name[:1].isdigit()] or list(places)
+    return f"{type(error).__name__} at {Path(theirs[-1].filename).name}:{theirs[-1].lineno}"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from peewee import DatabaseError
 from playhouse.migrations import MigrationError
@@ -22,7 +23,7 @@ from models.errors import (
 from models.migration_lease import lease_table_exists, migration_lease
 from models.migration_preview import Preview, preview
 from models.migration_rules import find_destruction
-from models.migration_runner import LedgerRunner
+from models.migration_runner import LedgerRunner, reason_of
 from models.presence import AtWork, find_presence
 from models.tickets import ProcessedTicket, TicketState
 
@@ -89,11 +90,20 @@ def require_current() -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """For whoever watches: each migration once it is done, and that another process migrates now."""
+
+    done: Callable[[str], object] = lambda _: None
+    waiting: Callable[[], object] = lambda: None
+
+
 def deploy_migrations(
     wait_seconds: float = WAIT_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
     *,
     may_destroy: bool = False,
+    told: Told = Told(),
 ) -> list[str]:
     """Apply what is pending, in order; returns the names applied. Any number of processes at once is safe.
 
@@ -101,8 +111,11 @@ def deploy_migrations(
     SchemaForeign, StoreUnreachable when somebody else holds the lease for ``wait_seconds``, and, unless
     ``may_destroy``, MigrationDestroys before anything is applied that cannot be had back.
     """
-    with migration_lease(wait_seconds, sleep):
-        return apply_pending(may_destroy=may_destroy)
+    done: list[str] = []
+    require_ours()
+    with migration_lease(wait_seconds, sleep, told.waiting):
+        apply_pending(noting(done, told), may_destroy=may_destroy)
+    return done
 
 
 def rollback_migrations(
@@ -111,32 +124,44 @@ def rollback_migrations(
     sleep: Callable[[float], None] = time.sleep,
     *,
     may_destroy: bool = False,
+    told: Told = Told(),
 ) -> list[str]:
     """Revert what was applied after ``target``, or the last one; returns the names, the newest first.
 
     Raises as ``deploy_migrations`` does, and WorkersAtWork while a worker is alive.
     """
-    with migration_lease(wait_seconds, sleep):
-        return revert_after(target, may_destroy=may_destroy)
+    done: list[str] = []
+    with migration_lease(wait_seconds, sleep, told.waiting):
+        revert_after(target, noting(done, told), may_destroy=may_destroy)
+    return done
 
 
-def runner() -> LedgerRunner:
-    return LedgerRunner(database.obj, FOLDER)
+def noting(done: list[str], told: Told) -> Callable[[str], None]:
+    def note(name: str) -> None:
+        done.append(name)
+        told.done(name)
+
+    return note
+
+
+def runner(note: Callable[[str], object] = lambda _: None) -> LedgerRunner:
+    return LedgerRunner(database.obj, FOLDER, note)
 
 
 @rerun_on_conflict
-def apply_pending(*, may_destroy: bool) -> list[str]:
-    found = runner()
-    adopted = adopt_original(found)
+def apply_pending(note: Callable[[str], object], *, may_destroy: bool) -> None:
+    found = runner(note)
     with undone("applied"):
+        if is_originals(found):
+            found.fake(INIT)
         if not may_destroy and found.applied():
             refuse_destruction(pending_previews(), "deploy")
-        return adopted + found.up()
+        found.up()
 
 
 @rerun_on_conflict
-def revert_after(target: str | None, *, may_destroy: bool) -> list[str]:
-    found = runner()
+def revert_after(target: str | None, note: Callable[[str], object], *, may_destroy: bool) -> None:
+    found = runner(note)
     with undone("reverted"):
         applied = [one.name for one in found.status() if one.applied]
         if len(applied) < 2 and target is None:
@@ -146,7 +171,7 @@ def revert_after(target: str | None, *, may_destroy: bool) -> list[str]:
         if not may_destroy:
             refuse_destruction(preview(database.obj, reverted, "down"), f"rollback --to {target}")
         require_no_work("roll back")
-        return found.back_to(target)
+        found.back_to(target)
 
 
 def pending_previews() -> list[Preview]:
@@ -154,13 +179,23 @@ def pending_previews() -> list[Preview]:
     return preview(database.obj, [one for one in runner().status() if not one.applied])
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What ``deploy`` would do, in this order; ``adopted`` is recorded and not run."""
+
+    first: tuple[str, ...]
+    adopted: str | None
+    pending: list[Preview]
+
+
 @rerun_on_conflict
-def preview_migrations() -> list[Preview]:
-    """The SQL of every pending migration; changes nothing, also on an empty or an adopted database."""
-    with undone("previewed"):
-        found = pending_previews()
-    is_original = "processed_tickets" in database.get_tables() and not runner().applied()
-    return [one for one in found if not (is_original and one.name == INIT)]
+def preview_migrations() -> Plan:
+    """Changes nothing, also on an empty or an adopted database. Raises as ``deploy_migrations`` does."""
+    with undone("applied"):
+        found = runner()
+        adopted = INIT if is_originals(found) else None
+        first = tuple(f"{one};" for one in found.first_statements())
+        return Plan(first, adopted, [one for one in pending_previews() if one.name != adopted])
 
 
 @rerun_on_conflict
@@ -207,27 +242,38 @@ def find_claimed() -> AtWork | None:
 
 @contextmanager
 def undone(verb: str) -> Iterator[None]:
+    """For what goes wrong outside of any one migration."""
     try:
         yield
     except (MigrationError, DatabaseError) as error:
-        first_line = str(error).strip().splitlines()[0][:200]
         raise MigrationFailed(
-            f"a migration could not be {verb}, and nothing of it stays: {first_line}; "
-            "see python main.py migrate status"
+            f"migrations could not be {verb}: {reason_of(error)}; see python main.py migrate status"
         ) from None
 
 
-def adopt_original(runner: LedgerRunner) -> list[str]:
-    """Record ``init`` as applied where the original's table is there already, with its columns and key."""
-    if INIT in runner.applied() or "processed_tickets" not in database.get_tables():
-        return []
-    columns = {column.name for column in database.get_columns("processed_tickets")}
-    unique = any(
-        index.unique and index.columns == ["ticket_id"] for index in database.get_indexes("processed_tickets")
-    )
-    if not columns >= ORIGINAL_COLUMNS or not unique:
+@rerun_on_conflict
+def require_ours() -> None:
+    """Raise SchemaForeign before anything is made in another program's database."""
+    is_originals(runner())
+
+
+def has_ledger(place: Any) -> bool:
+    """Whether the database ``place`` has a table ``processed_tickets`` of ours or of the original's."""
+    columns = {column.name for column in place.get_columns("processed_tickets")}
+    keys = [index.columns for index in place.get_indexes("processed_tickets") if index.unique]
+    return columns >= ORIGINAL_COLUMNS and ["ticket_id"] in keys
+
+
+def is_originals(found: LedgerRunner) -> bool:
+    """True where the original's table is there already, with its columns and key, and ``init`` is not.
+
+    Raises SchemaForeign where the table is another's.
+    """
+    if INIT in found.applied() or "processed_tickets" not in database.get_tables():
+        return False
+    if not has_ledger(database.obj):
         raise SchemaForeign(
             "DATABASE_URL: this database has a table processed_tickets of another shape (the original's has "
             "ticket_id, unique, and six more columns); use another database"
         )
-    return [f"{name} (adopted)" for name in runner.fake(INIT)]
+    return True

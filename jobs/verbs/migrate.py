@@ -21,19 +21,31 @@ def migrate(args: argparse.Namespace) -> int:
 
 
 def deploy(args: argparse.Namespace) -> int:
-    warn_of_locks(schema.preview_migrations())
-    return show_done("applied", schema.deploy_migrations(may_destroy=args.yes), as_json=args.json)
+    warn_of_locks(schema.preview_migrations().pending)
+    names = schema.deploy_migrations(may_destroy=args.yes, told=told("applied", as_json=args.json))
+    return show_done("applied", names, "nothing to apply", as_json=args.json)
 
 
 def rollback(args: argparse.Namespace) -> int:
-    return show_done("reverted", schema.rollback_migrations(args.to, may_destroy=args.yes), as_json=args.json)
+    names = schema.rollback_migrations(
+        args.to, may_destroy=args.yes, told=told("reverted", as_json=args.json)
+    )
+    return show_done("reverted", names, "nothing to revert", as_json=args.json)
 
 
-def show_done(verb: str, names: list[str], *, as_json: bool) -> int:
+def told(verb: str, *, as_json: bool) -> schema.Told:
+    """A line for each as it is done, since a later one may fail."""
+    return schema.Told(
+        done=lambda name: None if as_json else say(f"{verb} {name}"),
+        waiting=lambda: remark(f"another process migrates now; waiting {schema.WAIT_SECONDS} s at most"),
+    )
+
+
+def show_done(verb: str, names: list[str], nothing: str, *, as_json: bool) -> int:
     if as_json:
         print_json({verb: names, "migrations": [as_entry(one) for one in schema.migration_status()]})
-    else:
-        say("\n".join(f"{verb} {name}" for name in names) or "nothing to apply")
+    elif not names:
+        say(nothing)
     return 0
 
 
@@ -59,18 +71,28 @@ def as_entry(one: schema.MigrationStatus) -> dict[str, object]:
 
 
 def dry_run(args: argparse.Namespace) -> int:
-    previews = schema.preview_migrations()
+    plan = schema.preview_migrations()
+    pending = plan.pending
     if args.json:
-        print_json({"pending": [{"name": one.name, "sql": one.statements} for one in previews]})
+        sql = [{"name": one.name, "sql": one.statements} for one in pending]
+        print_json({"first": plan.first, "adopted": plan.adopted, "pending": sql})
     else:
-        for one in previews:
-            say("\n".join([f"-- {one.name}", *one.statements, ""]))
-        say(f"-- {len(previews)} pending; nothing was changed" if previews else "nothing to apply")
-    for one in previews:
+        show_plan(plan)
+    for one in pending:
         for line in find_destruction(one.statements):
             remark(f"warning: {one.name} {line}; deploy will ask for --yes")
-    warn_of_locks(previews)
+    warn_of_locks(pending)
     return 0
+
+
+def show_plan(plan: schema.Plan) -> None:
+    if plan.first:
+        say("\n".join(["-- before any migration", *plan.first, ""]))
+    if plan.adopted:
+        say(f"-- {plan.adopted} (adopted)\n")
+    for one in plan.pending:
+        say("\n".join([f"-- {one.name}", *one.statements, ""]))
+    say(f"-- {len(plan.pending)} pending; nothing was changed" if plan.pending else "nothing to apply")
 
 
 def warn_of_locks(previews: list[Preview]) -> None:

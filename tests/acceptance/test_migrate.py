@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.cursors import Cursor
+from models.cursors import Cursor, take_lease
+from models.database import database
 from models.presence import WORKER
 from models.schema import INIT
 from tests.acceptance.conftest import Bench, Finished
@@ -94,3 +95,40 @@ def test_a_worker_that_may_not_start_leaves_at_once(sqlite_bench: Bench) -> None
     assert bench.run("migrate").code == 0
     assert bench.run("worker", HUBSPOT_ACCESS_TOKEN="another").code == 2
     assert roll_back(bench).code == 0
+
+
+def test_a_dry_run_shows_what_is_made_first_and_a_rollback_to_the_newest_has_nothing_to_do(
+    sqlite_bench: Bench,
+) -> None:
+    bench = sqlite_bench
+    shown = bench.run("migrate", "dry-run")
+    assert shown.out.startswith("-- before any migration\nCREATE TABLE IF NOT EXISTS poll_cursors (")
+    assert shown.out.splitlines()[-1].endswith(" pending; nothing was changed")
+    names = [one["name"] for one in bench.run("migrate", "dry-run", "--json").json["pending"]]
+    assert bench.run("migrate").out.splitlines() == [f"applied {name}" for name in names]
+    assert bench.run("migrate").out == "nothing to apply\n"
+    newest = bench.run("migrate", "rollback", "--to", names[-1])
+    assert (newest.code, newest.out) == (0, "nothing to revert\n")
+    reverted = bench.run("migrate", "rollback", "--to", names[-2], "--yes", "--json").json
+    assert reverted["reverted"] == [names[-1]]
+
+
+def test_who_waits_for_another_that_migrates_says_so_once(sqlite_bench: Bench) -> None:
+    bench = sqlite_bench
+    bench.run("migrate")
+    with bench.ledger():
+        assert take_lease("migrate", "another", 3)
+    waited = bench.run("migrate")
+    assert (waited.code, waited.out) == (0, "nothing to apply\n")
+    assert waited.error_lines == ["another process migrates now; waiting 150 s at most"]
+
+
+def test_another_programs_database_is_left_as_it_was(bench: Bench) -> None:
+    with bench.ledger():
+        database.execute_sql("CREATE TABLE processed_tickets (id integer)")
+    for action in ("dry-run", "deploy"):
+        refused = bench.run("migrate", action)
+        assert (refused.code, refused.out) == (2, "")
+        assert "of another shape" in refused.err
+    with bench.ledger():
+        assert database.get_tables() == ["processed_tickets"]

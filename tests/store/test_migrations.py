@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from models.migration_runner import invalid_indexes
 from models.migration_writer import write_migration
 from models.schema import (
     INIT,
+    Plan,
+    Told,
     count_rows,
     deploy_migrations,
     migration_status,
@@ -25,7 +27,7 @@ from models.schema import (
     rollback_migrations,
 )
 from models.schema_drift import find_drift, read_shape
-from tests.conftest import connect
+from tests.conftest import connect, run_there
 from tests.store.draw_migration_history import FILE, draw
 
 LATER = "20300101000000_later"
@@ -139,14 +141,15 @@ def test_a_pending_file_is_named(migrated: str, folder: Path) -> None:
 
 def test_a_dry_run_shows_all_sql_and_changes_nothing(opened: str, folder: Path) -> None:
     write(folder, "ALTER TABLE deliveries ADD COLUMN colour varchar(10)")
-    previews = preview_migrations()
+    plan = preview_migrations()
+    previews = plan.pending
     assert [one.name for one in previews] == [one.name for one in migration_status()]
     assert previews[0].statements[0].startswith("CREATE TABLE processed_tickets (")
     assert previews[-1].statements == ("ALTER TABLE deliveries ADD COLUMN colour varchar(10);",)
     with connection():
         assert database.get_tables() == []
     assert len(deploy_migrations()) == len(previews)
-    assert preview_migrations() == []
+    assert preview_migrations() == Plan((), None, [])
 
 
 def test_a_dry_run_of_peewees_own_operations_is_their_sql(migrated: str, folder: Path) -> None:
@@ -156,10 +159,80 @@ def test_a_dry_run_of_peewees_own_operations_is_their_sql(migrated: str, folder:
         "    migrator.migrate(migrator.drop_column('switches', 'colour'))\n"
     )
     before = read_again()
-    (one,) = preview_migrations()
+    (one,) = preview_migrations().pending
     assert "ADD COLUMN" in one.statements[0]
     assert find_destruction(one.statements) or not on_postgres()
     assert read_again() == before
+
+
+def test_the_sql_of_a_dry_run_makes_what_deploy_makes(new_postgres: Callable[..., str], folder: Path) -> None:
+    one, other = new_postgres(), new_postgres()
+    open_database(one)
+    plan = preview_migrations()
+    deploy_migrations()
+    deployed = read_again()
+    run_there(other, "\n".join([*plan.first, *(sql for each in plan.pending for sql in each.statements)]))
+    close_database()
+    open_database(other)
+    assert read_again() == deployed
+    close_database()
+
+
+def test_a_dry_run_of_an_original_says_what_is_adopted(originals_url: str, folder: Path) -> None:
+    open_database(originals_url)
+    plan = preview_migrations()
+    assert plan.adopted == INIT
+    assert [f"{INIT} (adopted)", *(one.name for one in plan.pending)] == deploy_migrations()
+    close_database()
+
+
+def test_each_is_told_once_it_is_done_and_a_failed_one_is_named(migrated: str, folder: Path) -> None:
+    (folder / "20290101000000_good.py").write_text(UP.format(sql="CREATE TABLE good (id integer)"))
+    for name in ("a", "b"):
+        run(f"INSERT INTO switches (name, reason, set_at) VALUES ('{name}', 'x', '2026-01-01')")
+    write(folder, "CREATE UNIQUE INDEX later ON switches (reason)")
+    told: list[str] = []
+    with pytest.raises(MigrationFailed, match=f"^migration {LATER} could not be applied, and nothing of it"):
+        deploy_migrations(told=Told(done=told.append))
+    assert told == ["20290101000000_good"]
+    assert [one.name for one in migration_status() if one.applied_at][-1] == "20290101000000_good"
+
+
+def test_a_failed_rollback_tells_what_was_reverted_and_where_it_stopped(migrated: str) -> None:
+    if not on_postgres():
+        pytest.skip("on SQLite a view is not in the way")
+    run("CREATE VIEW states AS SELECT state FROM processed_tickets")
+    told: list[str] = []
+    with pytest.raises(MigrationFailed, match=r"^migration \d+_ledger could not be reverted"):
+        rollback_migrations(INIT, may_destroy=True, told=Told(done=told.append))
+    assert told == [one.name for one in migration_status() if one.applied_at is None][::-1]
+    assert len(told) == len(migration_status()) - 2
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("def up(migrator, db):\n    raise ValueError('a secret')\n", "ValueError at {}.py:2"),
+        ("def up(migrator, db):\n    int('a secret')\n", "ValueError at {}.py:2"),
+        ("import a_secret\n", "ModuleNotFoundError at {}.py:1"),
+        ("def up(\n", "SyntaxError at {}.py:1"),
+    ],
+)
+def test_a_migration_that_raises_is_named_with_the_place(
+    migrated: str, folder: Path, text: str, fault: str
+) -> None:
+    (folder / f"{LATER}.py").write_text(text)
+    for act in (
+        preview_migrations,
+        deploy_migrations,
+        lambda: deploy_migrations(may_destroy=True),
+    ):
+        with pytest.raises(MigrationFailed) as raised:
+            act()
+        line = str(raised.value)
+        assert line.startswith(f"migration {LATER} could not be applied")
+        assert fault.format(LATER) in line
+        assert "secret" not in line
 
 
 def read_again() -> tuple[dict[tuple[str, str], object], set[tuple[str, str]]]:

@@ -14,11 +14,13 @@ from models.inbox import WebhookEvent
 from models.job_runs import JobRun
 from models.schema import (
     INIT,
+    Told,
     database_is_empty,
     deploy_migrations,
     ensure_migrated,
     is_current,
     migration_status,
+    preview_migrations,
 )
 from models.switches import Switch
 from models.tickets import ProcessedTicket, TicketState, look_up_ticket
@@ -92,8 +94,12 @@ def test_processes_that_migrate_at_once_apply_each_migration_once(opened: str) -
 def test_a_held_lease_ends_in_a_clear_line(opened: str) -> None:
     deploy_migrations()
     take_lease("migrate", "somebody", 60)
+    waited: list[bool] = []
     with pytest.raises(StoreUnreachable, match="migration lease"):
-        deploy_migrations(wait_seconds=0, sleep=lambda _: None)
+        deploy_migrations(
+            wait_seconds=0.1, sleep=lambda _: None, told=Told(waiting=lambda: waited.append(True))
+        )
+    assert waited == [True]
     close_database()
 
 
@@ -134,8 +140,11 @@ def test_a_database_that_is_behind_names_the_command(opened: str, broken_folder:
 def test_another_table_of_the_same_name_is_left_alone(opened: str) -> None:
     with connection():
         database.execute_sql("CREATE TABLE processed_tickets (id integer)")
-    with pytest.raises(SchemaForeign, match="use another database"):
-        deploy_migrations()
+    for act in (preview_migrations, deploy_migrations):
+        with pytest.raises(SchemaForeign, match="use another database"):
+            act()
+    with connection():
+        assert database.get_tables() == ["processed_tickets"]
     close_database()
 
 

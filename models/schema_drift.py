@@ -35,21 +35,28 @@ SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped"""
-INDEXES = "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = %s"
+INDEXES = "SELECT tablename, indexdef, indexname FROM pg_indexes WHERE schemaname = %s"
 CHECKS = """
-SELECT c.relname, pg_get_constraintdef(k.oid) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+SELECT c.relname, pg_get_constraintdef(k.oid), k.conname
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 WHERE k.connamespace = to_regnamespace(%s) AND k.contype IN ('c', 'f', 'x')"""
 _INDEX_NAME = re.compile(r"^(create (?:unique )?index) (?:if not exists )?\S+ on ", re.IGNORECASE)
 
+# Prisma fills these two itself, so an original's table need not; ours names them in every statement. And the
+# original's guide tells to make an index of what the unique one holds already.
+FILLED_BY_HAND = {("processed_tickets", "id"), ("processed_tickets", "updated_at")}
+OF_THE_GUIDE = {("processed_tickets", "create index on processed_tickets using btree ticket_id")}
+
+WHOSE = "<whose>"  #: in a line, where stands what the database differs from
 _NOISE = re.compile(r"::(?:character varying|text)(?:\[\])?|[()]", re.IGNORECASE)
 
 
 @dataclass(slots=True)
 class Shape:
-    """Of each table: its columns as (type, NOT NULL, default), its indexes and constraints without names."""
+    """Of each table: its columns as (type, NOT NULL, default), the names of its indexes and constraints."""
 
     columns: dict[tuple[str, str], tuple[str, bool, str]] = field(default_factory=dict)
-    rules: set[tuple[str, str]] = field(default_factory=set)
+    rules: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def tables(self) -> set[str]:
@@ -60,15 +67,28 @@ def find_drift(database: Any, folder: Path) -> list[str]:
     """Nothing where all agree. ``database`` is read, and on PostgreSQL a schema is made and rolled back."""
     runner = LedgerRunner(database, folder)
     lines = list(_files_against_history(runner))
-    if any(one.applied and one.path is None for one in runner.status()):
+    if any(one.applied is None or one.path is None for one in runner.status()):
         return lines
     with built_apart(database) as place:
         made = _shape_of_files(place, runner)
         said = _shape_of_models(place)
-    found = read_shape(database)
-    lines += _differences(found, made, "the migrations")
-    lines += _differences(found, said, "the models", nullability_only=True)
-    return lines
+    found = tolerant(read_shape(database), made)
+    by_files = dict(_differences(found, made))
+    by_models = dict(_differences(found, said, nullability_only=True))
+    for about, line in by_files.items():
+        both = by_models.pop(about, None) is not None
+        lines.append(line.replace(WHOSE, "the migrations and the models" if both else "the migrations"))
+    return lines + [line.replace(WHOSE, "the models") for line in by_models.values()]
+
+
+def tolerant(found: Shape, made: Shape) -> Shape:
+    """``found`` without what an original's database may have, or lack, and nothing here relies on."""
+    for key in FILLED_BY_HAND & found.columns.keys() & made.columns.keys():
+        kind, required, default = found.columns[key]
+        found.columns[key] = kind, required, default or made.columns[key][2]
+    for rule in OF_THE_GUIDE & found.rules.keys():
+        del found.rules[rule]
+    return found
 
 
 def _files_against_history(runner: LedgerRunner) -> Iterator[str]:
@@ -82,24 +102,31 @@ def _files_against_history(runner: LedgerRunner) -> Iterator[str]:
             yield f"{one.name} was edited after it was applied; restore the file and write a new migration"
 
 
-def _differences(found: Shape, made: Shape, whose: str, *, nullability_only: bool = False) -> Iterator[str]:
+def _differences(
+    found: Shape, made: Shape, *, nullability_only: bool = False
+) -> Iterator[tuple[object, str]]:
+    """Lines, each with what it is about: where files and models say the same of that, one line does."""
     for table in sorted(made.tables - found.tables):
-        yield f"the table {table} is missing; {whose} have it"
+        yield table, f"the table {table} is missing; {WHOSE} have it"
     for key in sorted(made.columns.keys() | found.columns.keys()):
         table, column = key
         if table not in made.tables & found.tables:
             continue
         here, there = found.columns.get(key), made.columns.get(key)
-        if here is None or there is None:
-            yield f"{table}.{column} is {'missing' if here is None else 'not known to ' + whose}"
+        if here is None:
+            yield key, f"{table}.{column} is missing; {WHOSE} have it"
+        elif there is None:
+            yield key, f"{table}.{column} is not known to {WHOSE}"
         elif (here[1] != there[1]) if nullability_only else (here != there):
-            yield f"{table}.{column} is {_words(here)}; {whose} make it {_words(there)}"
+            yield (key, there[1]), f"{table}.{column} is {_words(here)}; {WHOSE} make it {_words(there)}"
     tables = made.tables & found.tables
-    for rules, words in (
-        (made.rules - found.rules, "is missing"),
-        (found.rules - made.rules, f"is not known to {whose}"),
+    for rules, others, words in (
+        (made.rules, found.rules, f"is missing; {WHOSE} have it"),
+        (found.rules, made.rules, f"is not known to {WHOSE}"),
     ):
-        yield from (f"{table}: {rule} {words}" for table, rule in sorted(rules) if table in tables)
+        for table, rule in sorted(rules.keys() - others.keys()):
+            if table in tables:
+                yield (table, rule), f"{table}: {rules[table, rule]} ({rule}) {words}"
 
 
 def _words(column: tuple[str, bool, str]) -> str:
@@ -181,10 +208,10 @@ def _postgres_shape(database: Any, schema: str) -> Shape:
     shape = Shape()
     for table, column, kind, required, default in database.execute_sql(COLUMNS, (schema,)).fetchall():
         shape.columns[table, column] = kind, required, default.replace(f"{schema}.", "")
-    for table, definition in database.execute_sql(INDEXES, (schema,)).fetchall():
-        shape.rules.add((table, _plain(definition, schema)))
-    for table, definition in database.execute_sql(CHECKS, (schema,)).fetchall():
-        shape.rules.add((table, _plain(definition, schema)))
+    for table, definition, name in database.execute_sql(INDEXES, (schema,)).fetchall():
+        shape.rules[table, _plain(definition, schema)] = f"the index {name}"
+    for table, definition, name in database.execute_sql(CHECKS, (schema,)).fetchall():
+        shape.rules[table, _plain(definition, schema)] = f"the constraint {name}"
     return shape
 
 
@@ -199,7 +226,7 @@ def _sqlite_shape(database: Any) -> Shape:
                 # A model says less of a key's type and of NOT NULL there than SQLite does.
                 shape.columns[table, column] = type_.lower(), bool(required or key), default or ""
         elif kind == "index" and sql:
-            shape.rules.add((table, _plain(sql.replace('"', ""), "")))
+            shape.rules[table, _plain(sql.replace('"', ""), "")] = f"the index {name}"
     return shape
 
 

@@ -263,9 +263,16 @@ def has_usable_port(host: str) -> bool:
 
 
 def _check_postgres_options(query: str) -> None:
-    for name, setting in parse_qsl(query, keep_blank_values=True):
-        if name in PRISMA_OPTIONS:
-            raise ValueError(f"has the option {name}, which is Prisma's: leave it out")
+    given = parse_qsl(query, keep_blank_values=True)
+    theirs = dict.fromkeys(name for name, _ in given if name in PRISMA_OPTIONS)
+    if theirs:
+        what, them = ("option", "it") if len(theirs) == 1 else ("options", "them")
+        words = f"has Prisma's {what} {' and '.join(theirs)}: leave {them} out"
+        if any(name == "schema" and setting != "public" for name, setting in given):
+            # Without either it would be another ledger, an empty one.
+            words += ", and for that schema write options=-c%20search_path%3DNAME"
+        raise ValueError(words)
+    for name, setting in given:
         if name == "sslmode" and setting not in SSL_MODES:
             raise ValueError(f"has an sslmode that is not one of {', '.join(SSL_MODES)}")
 

@@ -307,7 +307,16 @@ def test_a_good_database_url_passes_untouched(url: str) -> None:
         ("postgresql://h:0/d", "port"),
         ("postgresql://h/d?sslmode=on", "sslmode that is not one of disable, allow"),
         ("postgresql://h/d?sslmode=", "sslmode"),
-        ("postgresql://h/d?schema=public", "schema, which is Prisma's"),
+        ("postgresql://h/d?schema=public", "has Prisma's option schema: leave it out;"),
+        (
+            "postgresql://h/d?connection_limit=5&sslmode=require&pgbouncer=true",
+            "has Prisma's options connection_limit and pgbouncer: leave them out;",
+        ),
+        (
+            "postgresql://h/d?schema=app&pgbouncer=true",
+            "has Prisma's options schema and pgbouncer: leave them out, and for that schema write "
+            "options=-c%20search_path%3DNAME;",
+        ),
     ],
 )
 def test_a_bad_database_url_is_told_what_is_wrong(url: str, wrong: str) -> None:

@@ -49,6 +49,8 @@ LIMITS = {
     "alerts": 300.0,
     "presence": 300.0,
 }
+#: Most of their runs find nothing to do.
+LOOPS = frozenset({"sweep", "looks", "reconcile", "alerts", "presence"})
 
 
 def is_overdue(name: str) -> bool:
@@ -116,14 +118,7 @@ class TimetableJobs:
         return [Job("backup", self._run("backup", save), hour_utc=hour, at_once=is_overdue("backup"))]
 
     def _run(self, name: str, work: Work) -> Callable[[], object]:
-        loop = name in {
-            "sweep",
-            "looks",
-            "reconcile",
-            "alerts",
-            "presence",
-        }  # most of their runs find nothing to do
-        return lambda: self.runner.run(name, work, limit_seconds=LIMITS[name], loop=loop)
+        return lambda: self.runner.run(name, work, limit_seconds=LIMITS[name], loop=name in LOOPS)
 
     def poll(self) -> str | None:
         polled = poll_tickets(

@@ -1,5 +1,6 @@
 """Every way of migrating, on both databases: what it changes, refuses, leaves, and notices."""
 
+import argparse
 import threading
 import time
 import uuid
@@ -11,6 +12,7 @@ import pytest
 
 import models.migration_lease
 import models.schema
+from jobs.verbs import migrate as verb
 from models.database import close_database, connection, database, on_postgres, open_database
 from models.errors import MigrationDestroys, MigrationFailed, WorkersAtWork
 from models.migration_rules import BIG_ROWS, find_destruction, find_locks
@@ -241,6 +243,18 @@ def test_a_failed_rollback_tells_what_was_reverted_and_where_it_stopped(migrated
         rollback_migrations(INIT, may_destroy=True, told=Told(done=told.append))
     assert told == [one.name for one in migration_status() if one.applied_at is None][::-1]
     assert len(told) == len(migration_status()) - 2
+
+
+def test_what_reads_a_table_that_is_pending_too_cannot_be_shown_and_is_applied_with_yes(
+    migrated: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "20290101000000_good.py").write_text(UP.format(sql="CREATE TABLE good (id integer)"))
+    write(folder, "INSERT INTO good VALUES (1)")
+    reads = "def up(migrator, db):\n    db.execute_sql('SELECT 1 FROM good').fetchall()\n"
+    (folder / "20290102000000_reads.py").write_text(reads)
+    assert verb.deploy(argparse.Namespace(yes=True, json=False)) == 0
+    applied = ["20290101000000_good", "20290102000000_reads", LATER]
+    assert capsys.readouterr().out.splitlines() == [f"applied {name}" for name in applied]
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,15 @@ from starlette.routing import Route
 
 from jobs.check_health import Check, HealthReport, Status, report_unread
 from jobs.observations import Observations
+from jobs.settings import load_settings
+from jobs.verbs.run import build_parts
+from jobs.verbs.worker import build_web
 from jobs.version import VERSION
 from jobs.web.app import build_app
 from jobs.web.health import HealthSource, health_routes
 from jobs.web.metrics import CountedObservations, LedgerNow, metrics_routes
 from jobs.web.server import WebServer
+from jobs.worker import Worker
 from models.errors import StoreUnreachable
 from models.health import InboxDepth, Standing
 
@@ -86,6 +90,27 @@ def test_one_that_shuts_down_answers_503() -> None:
         assert (answer.status_code, answer.json()["status"]) == (503, "shutting_down")
         assert client.get("/health/ready").status_code == 503
         assert client.get("/health/live").status_code == 200
+
+
+def test_a_worker_whose_tables_were_taken_back_is_not_ready(tmp_path: Path) -> None:
+    given = {
+        "DATABASE_URL": f"sqlite:////{tmp_path}/unused.db",
+        "HUBSPOT_ACCESS_TOKEN": "unused",
+        "DISCORD_WEBHOOK_URL": "http://127.0.0.1:9/api/webhooks/1/a",
+        "LOCAL_LLM_URL": "http://127.0.0.1:9",
+    }
+    observations = CountedObservations()
+    parts = build_parts(load_settings(given, isolated=True), [], threading.Event(), observations)
+    worker = Worker(parts)
+    web = build_web(worker, observations, 0)
+    web.start()
+    with client_of(f"http://127.0.0.1:{web.port}") as client:
+        worker.is_ready = True
+        assert client.get("/health/ready").status_code == 200
+        worker.presence.is_behind = True
+        assert client.get("/health/ready").status_code == 503
+    assert web.stop(10)
+    parts.close()
 
 
 def test_ready_is_when_the_ledger_is_open() -> None:

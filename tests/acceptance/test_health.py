@@ -67,11 +67,43 @@ def test_a_database_out_of_reach_degrades_it(sqlite_bench: Bench) -> None:
     assert "planted" not in done.out + done.err
 
 
-def test_settings_that_cannot_be_used_end_it_with_2(sqlite_bench: Bench) -> None:
-    assert sqlite_bench.run("health", DISCORD_WEBHOOK_URL="").code == 2
+def test_a_database_that_is_behind_ends_it_with_2(sqlite_bench: Bench) -> None:
     behind = sqlite_bench.run("health", "--json")
     assert behind.code == 2
     assert "migrate deploy" in behind.json["error"]
+
+
+def test_where_no_service_is_set_the_database_alone_is_judged(bench: Bench) -> None:
+    bench.add()
+    bench.run("run-once")
+    unset = dict.fromkeys(bench.vendors.settings, "")
+    done = bench.run("health", "--json", **unset)
+    assert (done.code, done.json["status"]) == (0, "healthy"), done.out + done.err
+    first, second = done.json["checks"][:2]
+    assert (first["name"], first["ok"]) == ("settings", True)
+    assert "the database alone was judged" in first["line"]
+    assert (second["name"], second["ok"]) == ("database", True)
+    late = bench.run("health", "--json", **unset, DATABASE_URL="postgresql://u:planted@127.0.0.1:1/x")
+    assert (late.code, late.json["status"]) == (1, "degraded")
+
+
+def test_wrong_settings_end_it_with_2_and_the_database_is_judged_all_the_same(bench: Bench) -> None:
+    bench.run("migrate")
+    done = bench.run("health", "--json", DISCORD_WEBHOOK_URL="", DISCORD_PING="everyone")
+    assert (done.code, done.json["status"]) == (2, "degraded"), done.out + done.err
+    names = [one["name"] for one in done.json["checks"] if not one["ok"]]
+    assert names == ["settings", "settings"]
+    assert [line.split(":")[0] for line in done.json["warnings"]] == ["DISCORD_WEBHOOK_URL", "DISCORD_PING"]
+    assert "the database answers in" in bench.run("health", DISCORD_WEBHOOK_URL="").out
+
+
+def test_wrong_settings_and_a_database_out_of_reach_are_both_told(sqlite_bench: Bench) -> None:
+    done = sqlite_bench.run("health", "--json", DISCORD_PING="everyone")
+    assert done.code == 2
+    assert [one["name"] for one in done.json["checks"]] == ["settings", "database"]
+    nothing = sqlite_bench.run("health", PORT="0")
+    assert (nothing.code, nothing.out) == (2, "")
+    assert "PORT: " in nothing.err
 
 
 def test_doctor_finds_nothing_wrong_and_changes_nothing(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """How the store is reached: connections, the database's clock, and reruns after a conflict."""
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -25,14 +26,13 @@ from playhouse.pool import PooledSqliteDatabase
 
 from models.errors import StoreRefused, StoreUnreachable, StoreUnsafe
 from models.postgres import LIMITS, POOL_WAIT_SECONDS, Limits, open_postgres
-from models.store_faults import STORE_FAULTS, driver_error, is_lost, translated
+from models.store_faults import READ_ONLY, READ_ONLY_FILE, STORE_FAULTS, driver_error, is_known, translated
 from models.utc import UTC_MILLISECONDS, to_utc
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 CONFLICTS = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
-READ_ONLY, NOT_ALLOWED = "25006", "42501"
 RERUNS = 8
 SQLITE_RERUNS = 2  # each has waited ten seconds for the lock
 
@@ -154,21 +154,11 @@ def connection() -> Iterator[None]:
 
 
 def raise_fault(error: Exception) -> NoReturn:
-    """Raise the store's word for a lost connection or a file that is no database; others as they are."""
-    if is_lost(error):
-        forget_idle_connections()
-        raise translated(error) from None
-    if "not a database" in str(error) or "malformed" in str(error):
-        raise StoreRefused("DATABASE_URL: this file is not a SQLite database; name another file") from None
-    state = getattr(driver_error(error), "pgcode", None)
-    if state == READ_ONLY:
-        forget_idle_connections()
-        raise StoreUnreachable("the database is read-only, as after a failover; check DATABASE_URL") from None
-    if state == NOT_ALLOWED:
-        raise StoreRefused(
-            "DATABASE_URL: this user may not do that here; GRANT it CREATE on the schema and its tables"
-        ) from None
-    raise error
+    """Raise the store's word for what it knows; others as they are."""
+    if not is_known(error):
+        raise error
+    forget_idle_connections()
+    raise translated(error) from None
 
 
 def transaction() -> AbstractContextManager[Any]:
@@ -193,6 +183,16 @@ def require_durable_commits() -> None:
             "DATABASE_URL: this PostgreSQL runs with synchronous_commit=off and may forget what was sent; "
             "run ALTER DATABASE ... SET synchronous_commit = on"
         )
+
+
+@rerun_on_conflict
+def require_writable() -> None:
+    """Raises StoreUnreachable where every write would be refused; writes nothing itself."""
+    if on_postgres():
+        if database.execute_sql("SHOW transaction_read_only").fetchone()[0] == "on":
+            raise StoreUnreachable(READ_ONLY.line)
+    elif not os.access(database.obj.database, os.W_OK):
+        raise StoreUnreachable(READ_ONLY_FILE.line)
 
 
 def is_conflict(error: Exception) -> bool:

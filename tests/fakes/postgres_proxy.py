@@ -39,8 +39,7 @@ class Proxy:
     def handle(self, client: socket.socket) -> None:
         with suppress(OSError), ExitStack() as opened:
             opened.enter_context(client)
-            client, startup = self.welcome(client)
-            opened.enter_context(client)
+            client, startup = self.welcome(client, opened)
             self.startups.append(startup[8:].replace(b"\0", b" ").decode())
             if self.refuses_options and b"options\0" in startup:
                 client.sendall(error_message(REFUSAL))
@@ -52,7 +51,7 @@ class Proxy:
                 pump(client, server)
                 back.join()
 
-    def welcome(self, client: socket.socket) -> tuple[socket.socket, bytes]:
+    def welcome(self, client: socket.socket, opened: ExitStack) -> tuple[socket.socket, bytes]:
         """The client's socket, encrypted where both sides want it, and its startup message."""
         while True:
             message = read_exactly(client, 4)
@@ -62,7 +61,7 @@ class Proxy:
                 return client, message
             if code == SSL_REQUEST and self.tls:
                 client.sendall(b"S")
-                client = self.tls.wrap_socket(client, server_side=True)
+                client = opened.enter_context(self.tls.wrap_socket(client, server_side=True))
                 self.encrypted += 1
             else:
                 client.sendall(b"N")

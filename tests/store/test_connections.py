@@ -175,9 +175,27 @@ def test_a_session_is_encrypted_and_the_servers_certificate_checked_as_the_url_s
                 assert database.connection().info.ssl_in_use
             close_database()
         assert proxy.encrypted == 2
-        anothers = f"sslmode=verify-full&sslrootcert={certificate.with_name('another.pem')}"
-        with pytest.raises(StoreUnreachable, match="certificate"):
-            open_database(proxy.url_of(name, anothers))
+        wrong = {
+            f"sslmode=verify-full&sslrootcert={certificate.with_name('another.pem')}": "vouches for",
+            f"sslmode=verify-full&sslrootcert={certificate.with_name('none.pem')}": "names no file with a",
+            f"sslmode=verify-full&sslrootcert={certificate.with_name('key.pem')}": "names no file with a",
+        }
+        for query, told in wrong.items():
+            with pytest.raises(StoreUnreachable, match=told):
+                open_database(proxy.url_of(name, query))
+            close_database()
+
+
+def test_a_certificate_of_another_host_is_told(
+    server_url: str, new_postgres: Callable[..., str], certificate: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    name = new_postgres().partition("?")[0].rsplit("/", 1)[1]
+    with postgres_proxy(server_url, context) as proxy:
+        url = proxy.url_of(name, f"sslmode=verify-full&sslrootcert={certificate}")
+        with pytest.raises(StoreUnreachable, match="for another host"):
+            open_database(url.replace("127.0.0.1", "localhost"))
         close_database()
 
 
@@ -186,7 +204,7 @@ def test_a_server_that_cannot_encrypt_is_not_used_where_the_url_requires_it(
 ) -> None:
     name = new_postgres().partition("?")[0].rsplit("/", 1)[1]
     with postgres_proxy(server_url) as proxy:
-        with pytest.raises(StoreUnreachable, match="SSL"):
+        with pytest.raises(StoreUnreachable, match="the server has no TLS and sslmode requires it"):
             open_database(proxy.url_of(name, "sslmode=require"))
         assert proxy.startups == [], "nothing was said in the clear"
         close_database()

@@ -10,8 +10,8 @@ from jobs.settings import Need, Settings, load_settings
 from jobs.triage.prompt import count_sop_left_out, load_sop
 from jobs.wiring import build_models
 from models import cursors, schema
-from models.database import close_database, may_exist, open_database, read_clock
-from models.errors import StoreError
+from models.database import close_database, may_exist, open_database, read_clock, require_writable
+from models.errors import StoreError, StoreUnreachable
 
 Examination = Callable[[Settings], Iterator[Finding]]
 
@@ -85,10 +85,18 @@ def examine_database(settings: Settings) -> Iterator[Finding]:
     open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
     try:
         read_clock()
-        yield ok("database", "answers, and commits are durable")
+        yield examine_writing()
         yield examine_migrations()
     finally:
         close_database()
+
+
+def examine_writing() -> Finding:
+    try:
+        require_writable()
+    except StoreUnreachable as error:
+        return fail("database", str(error))
+    return ok("database", "answers and takes writes, and commits are durable")
 
 
 def examine_migrations() -> Finding:

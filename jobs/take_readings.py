@@ -8,7 +8,7 @@ from jobs.notify.channel import Channel
 from jobs.settings import Settings
 from models import health, schema, switches
 from models.counts import Event, recent_by_name, recent_events
-from models.database import read_clock
+from models.database import read_clock, require_writable
 from models.health import Arrivals, InboxDepth, JobReading, MonthlyUse, Standing, Told
 from models.reconciliation import LastReconciled, read_reconciled
 from models.vitals import Vitals, read_vitals
@@ -91,8 +91,12 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def take_readings(channels: Sequence[Channel], overlap_seconds: float) -> Readings:
-    """Two dozen short queries, 0.1 s at a million tickets. Raises StoreError, SchemaBehind for old tables."""
+    """Two dozen short queries, 0.1 s at a million tickets.
+
+    Raises StoreError, StoreUnreachable also where nothing can be written, SchemaBehind for old tables.
+    """
     latency_ms = min(measure_query() for _ in range(QUERY_TRIES))
+    require_writable()
     schema.require_current()
     return Readings(
         arrivals=health.read_arrivals(ARRIVAL_DAYS),

@@ -12,6 +12,7 @@ from jobs.web.server import WebServer
 from models.job_runs import JobRun
 from models.tickets import ProcessedTicket
 from tests.acceptance.conftest import Bench, Finished
+from tests.conftest import with_server
 
 
 def levels(done: Finished) -> dict[str, str]:
@@ -104,6 +105,19 @@ def test_wrong_settings_and_a_database_out_of_reach_are_both_told(sqlite_bench: 
     nothing = sqlite_bench.run("health", PORT="0")
     assert (nothing.code, nothing.out) == (2, "")
     assert "PORT: " in nothing.err
+
+
+def test_a_read_only_database_is_found_by_health_and_doctor(postgres_bench: Bench, server_url: str) -> None:
+    postgres_bench.run("migrate")
+    name = postgres_bench.env["DATABASE_URL"].partition("?")[0].rsplit("/", 1)[1]
+    with_server(server_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    done = postgres_bench.run("health", "--json")
+    assert (done.code, done.json["status"]) == (1, "degraded")
+    assert "the database is read-only" in done.json["warnings"][0]
+    examined = postgres_bench.run("doctor", "--json")
+    assert (examined.code, levels(examined)["database"]) == (1, "fail")
+    assert "the database is read-only" in line_of(examined, "database")
+    assert levels(examined)["migrations"] == "ok"
 
 
 def test_doctor_finds_nothing_wrong_and_changes_nothing(bench: Bench) -> None:

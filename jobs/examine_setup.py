@@ -1,7 +1,9 @@
 """``doctor``: looks at every setting and service once, whatever fails; the first steps are here."""
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 from jobs.errors import SettingsError, TriageError
 from jobs.examine_services import examine_channels, examine_hubspot, examine_models, examine_webhook
@@ -9,9 +11,17 @@ from jobs.finding import Finding, fail, ok, warn
 from jobs.settings import Need, Settings, load_settings
 from jobs.triage.prompt import count_sop_left_out, load_sop
 from jobs.wiring import build_models
-from models import cursors, schema
-from models.database import close_database, may_exist, open_database, read_clock, require_writable
-from models.errors import StoreError, StoreUnreachable
+from models import backup_postgres, cursors, schema
+from models.database import (
+    close_database,
+    connection,
+    may_exist,
+    on_postgres,
+    open_database,
+    read_clock,
+    require_writable,
+)
+from models.errors import BackupRefused, StoreError, StoreUnreachable
 
 Examination = Callable[[Settings], Iterator[Finding]]
 
@@ -33,6 +43,7 @@ def examine_setup(*, send_test_card: bool = False) -> Iterator[Finding]:
     examinations: dict[str, Examination] = {
         "procedures": examine_procedures,
         "database": examine_database,
+        "backups": examine_backups,
         "hubspot": partial(examine_hubspot, known_portal=known_portal(settings)),
         "models": examine_models,
         "discord": partial(examine_channels, send_test_card=send_test_card),
@@ -87,6 +98,8 @@ def examine_database(settings: Settings) -> Iterator[Finding]:
         read_clock()
         yield examine_writing()
         yield examine_migrations()
+        if settings.backup_dir and on_postgres():
+            yield examine_clients()
     finally:
         close_database()
 
@@ -109,6 +122,40 @@ def examine_migrations() -> Finding:
     known = cursors.read_known_ledger()
     portal = f"portal {known.portal_id}" if known and known.portal_id else "no portal yet"
     return ok("migrations", f"all applied; the ledger belongs to {portal}")
+
+
+def examine_clients() -> Finding:
+    """Without them the night's backup fails."""
+    try:
+        with connection():
+            for program in ("pg_dump", "pg_restore"):
+                backup_postgres.client(program)
+    except BackupRefused as error:
+        return fail("backup programs", str(error), mend=True)
+    return ok("backup programs", "pg_dump and pg_restore are here, and as new as the server")
+
+
+def examine_backups(settings: Settings) -> Iterator[Finding]:
+    folder = settings.backup_dir
+    if folder is None:
+        yield ok("backups", "BACKUP_DIR is not set: none is made at night")
+        return
+    there = first_that_exists(folder.absolute())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        line = f"BACKUP_DIR: {folder} cannot be written on this machine; name a folder that can be"
+        yield fail("backups", line, mend=True)
+    elif there != folder.absolute():
+        line = (
+            f"BACKUP_DIR: {folder} is not on this machine; the first backup makes it, but in a container "
+            "without a volume there its backups are gone with the next deployment"
+        )
+        yield warn("backups", line)
+    else:
+        yield ok("backups", "BACKUP_DIR can be written")
+
+
+def first_that_exists(path: Path) -> Path:
+    return next(one for one in (path, *path.parents) if os.path.lexists(one))
 
 
 def known_portal(settings: Settings) -> str | None:

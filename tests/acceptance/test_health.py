@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from jobs.web.server import WebServer
 from models.job_runs import JobRun
 from models.tickets import ProcessedTicket
 from tests.acceptance.conftest import Bench, Finished
-from tests.conftest import with_server
+from tests.conftest import use_clients, with_server
 
 
 def levels(done: Finished) -> dict[str, str]:
@@ -118,6 +119,50 @@ def test_a_read_only_database_is_found_by_health_and_doctor(postgres_bench: Benc
     assert (examined.code, levels(examined)["database"]) == (1, "fail")
     assert "the database is read-only" in line_of(examined, "database")
     assert levels(examined)["migrations"] == "ok"
+
+
+OLD_CLIENT = '#!/bin/sh\necho "$(basename $0) (PostgreSQL) 9.6.1"\n'
+
+
+def test_backup_programs_that_are_too_old_are_found_before_the_night(
+    postgres_bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = postgres_bench
+    use_clients(monkeypatch)
+    good = bench.run("doctor", "--json", BACKUP_DIR=str(bench.folder))
+    assert (good.code, levels(good)["backup programs"], levels(good)["backups"]) == (0, "ok", "ok")
+    if any(int(one.name) > 17 for one in Path("/usr/lib/postgresql").glob("[0-9]*")):
+        pytest.skip("this machine has a client that is found wherever PATH points")
+    programs = bench.folder / "bin"
+    programs.mkdir()
+    for name in ("pg_dump", "pg_restore"):
+        (programs / name).write_text(OLD_CLIENT)
+        (programs / name).chmod(0o755)
+    path = f"{programs}:/usr/bin:/bin"
+    old = bench.run("doctor", "--json", BACKUP_DIR=str(bench.folder), PATH=path)
+    assert (old.code, levels(old)["backup programs"]) == (2, "fail")
+    assert "is too old for this PostgreSQL" in line_of(old, "backup programs")
+    assert "backup programs" not in levels(bench.run("doctor", "--json", PATH=path))
+
+
+@pytest.mark.parametrize(
+    ("folder", "level", "words"),
+    [
+        ("", "ok", "BACKUP_DIR is not set"),
+        (".", "ok", "BACKUP_DIR can be written"),
+        ("new/backups", "warn", "is not on this machine"),
+        ("taken", "fail", "cannot be written"),
+        ("taken/backups", "fail", "cannot be written"),
+    ],
+)
+def test_the_folder_for_backups_is_looked_at_and_not_made(
+    sqlite_bench: Bench, folder: str, level: str, words: str
+) -> None:
+    (sqlite_bench.folder / "taken").write_text("a file")
+    done = sqlite_bench.run("doctor", "--json", BACKUP_DIR=folder)
+    assert (done.code, levels(done)["backups"]) == (2 if level == "fail" else 0, level)
+    assert words in line_of(done, "backups")
+    assert not (sqlite_bench.folder / "new").exists()
 
 
 def test_doctor_finds_nothing_wrong_and_changes_nothing(bench: Bench) -> None:

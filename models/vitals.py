@@ -14,8 +14,14 @@ SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backe
        extract(epoch FROM clock_timestamp() - coalesce(
            (SELECT stats_reset FROM pg_stat_database WHERE datname = current_database()),
            pg_postmaster_start_time()))::float8"""
+# Autovacuum comes once a minute, and analyses as it cleans: what changed since the last ANALYZE it may not
+# have seen. One by hand, as retention's, says nothing of it: after that it is given a quarter of an hour.
 TABLES = """
-SELECT relname, n_live_tup, n_dead_tup, pg_total_relation_size(relid) FROM pg_stat_user_tables
+SELECT relname, n_live_tup,
+       CASE WHEN current_setting('autovacuum') = 'off' THEN n_dead_tup
+            WHEN last_analyze > clock_timestamp() - interval '15 minutes' THEN 0
+            ELSE greatest(0, n_dead_tup - n_mod_since_analyze) END,
+       pg_total_relation_size(relid) FROM pg_stat_user_tables
 WHERE schemaname = current_schema()"""
 UNUSED = """
 SELECT s.indexrelname, s.relname FROM pg_stat_user_indexes s JOIN pg_index i USING (indexrelid)
@@ -24,7 +30,10 @@ WHERE s.schemaname = current_schema() AND s.idx_scan = 0 AND NOT i.indisunique O
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows as the server counts them, and bytes with indexes."""
+    """Rows as the server counts them, and bytes with indexes.
+
+    ``dead`` leaves out those that came since autovacuum had its last turn.
+    """
 
     name: str
     rows: int

@@ -1,6 +1,7 @@
 """The database's vital signs: read where there are any, judged by thresholds."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from jobs.check_database import find_ailments
 from models.database import close_database, connection, database, on_postgres, open_database
 from models.schema import deploy_migrations
 from models.vitals import Table, Vitals, read_vitals
-from tests.conftest import connect
+from tests.conftest import connect, run_there, with_server
 from tests.store.conftest import Ledger
 
 WELL = Vitals(5, 100, 1.0, 0.0, 30 * 86_400.0, (Table("processed_tickets", 50_000, 100, 30_000_000),))
@@ -89,4 +90,69 @@ def test_the_longest_transaction_is_that_of_others(new_postgres: Callable[..., s
     other.close()
     assert vitals is not None
     assert vitals.longest_transaction_seconds >= 0.3
+    close_database()
+
+
+def dead_rows() -> int:
+    vitals = read_vitals()
+    assert vitals is not None
+    return next(table.dead for table in vitals.tables if table.name == "used")
+
+
+def within(seconds: float, is_so: Callable[[], bool]) -> bool:
+    over = time.monotonic() + seconds
+    while not (so := is_so()) and time.monotonic() < over:
+        time.sleep(0.2)
+    return so
+
+
+def counted(url: str) -> int:
+    """Every dead row, as the server counts."""
+    session = connect(url)
+    cursor = session.cursor()
+    cursor.execute("SELECT n_dead_tup FROM pg_stat_user_tables WHERE relname = 'used'")
+    (count,) = cursor.fetchone() or (0,)
+    session.close()
+    return int(count)
+
+
+@pytest.fixture
+def hasty_autovacuum(server_url: str) -> Iterator[None]:
+    """It comes every second."""
+    with_server(server_url, "ALTER SYSTEM SET autovacuum_naptime = 1")
+    with_server(server_url, "SELECT pg_reload_conf()")
+    yield
+    with_server(server_url, "ALTER SYSTEM RESET autovacuum_naptime")
+    with_server(server_url, "SELECT pg_reload_conf()")
+
+
+def test_dead_rows_are_not_named_before_autovacuum_had_its_turn(new_postgres: Callable[..., str]) -> None:
+    url = new_postgres()
+    never_yet = "WITH (autovacuum_enabled = false)"
+    run_there(
+        url, f"CREATE TABLE used {never_yet} AS SELECT n, 0 AS changed FROM generate_series(1, 20000) n"
+    )
+    run_there(url, "UPDATE used SET changed = 1")
+    open_database(url)
+    assert within(20, lambda: counted(url) == 20_000)
+    assert dead_rows() == 0
+    run_there(url, "ANALYZE used")  # as retention does
+    assert dead_rows() == 0
+    close_database()
+
+
+@pytest.mark.usefixtures("hasty_autovacuum")
+def test_dead_rows_that_autovacuum_could_not_remove_are_named(new_postgres: Callable[..., str]) -> None:
+    url = new_postgres()
+    run_there(url, "CREATE TABLE used AS SELECT n, 0 AS changed FROM generate_series(1, 20000) n")
+    reader = connect(url)
+    reader.cursor().execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM used")
+    run_there(url, "UPDATE used SET changed = 1")
+    open_database(url)
+    assert within(60, lambda: dead_rows() > 15_000)
+    vitals = read_vitals()
+    assert [name for name, _ in find_ailments(1.0, vitals) if "dead" in name] == ["dead_rows_used"]
+    reader.close()
+    run_there(url, "UPDATE used SET changed = 2")
+    assert within(60, lambda: dead_rows() == 0 and counted(url) == 0)
     close_database()

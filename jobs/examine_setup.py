@@ -11,7 +11,7 @@ from jobs.finding import Finding, fail, ok, warn
 from jobs.settings import Need, Settings, load_settings
 from jobs.triage.prompt import count_sop_left_out, load_sop
 from jobs.wiring import build_models
-from models import backup_postgres, cursors, schema
+from models import cursors, schema
 from models.database import (
     close_database,
     connection,
@@ -22,6 +22,7 @@ from models.database import (
     require_writable,
 )
 from models.errors import BackupRefused, StoreError, StoreUnreachable
+from models.postgres_programs import client
 
 Examination = Callable[[Settings], Iterator[Finding]]
 
@@ -128,11 +129,11 @@ def examine_clients() -> Finding:
     """Without them the night's backup fails."""
     try:
         with connection():
-            for program in ("pg_dump", "pg_restore"):
-                backup_postgres.client(program)
+            for program in ("pg_dump", "pg_restore", "psql"):
+                client(program)
     except BackupRefused as error:
         return fail("backup programs", str(error), mend=True)
-    return ok("backup programs", "pg_dump and pg_restore are here, and as new as the server")
+    return ok("backup programs", "pg_dump, pg_restore and psql are here, and as new as the server")
 
 
 def examine_backups(settings: Settings) -> Iterator[Finding]:

@@ -109,12 +109,12 @@ def restore_backup(
         present = database.get_tables()
         replaced = tables_of_ours(present)
         refuse_what_is_not_ours(present, replaced)
+        require_no_work()
         if not is_unused(replaced):
             if over is None:
                 raise BackupRefused(
                     "DATABASE_URL: the ledger there is not empty; with --yes it is saved and replaced"
                 )
-            require_no_work()
             saved = over()
             write_backup(saved, told)
         if on_postgres():

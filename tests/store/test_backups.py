@@ -14,13 +14,13 @@ import pytest
 from jobs.back_up import back_up
 from models import schema
 from models.backup_files import kind_of, sheet_path
-from models.backup_postgres import environment, without_password
 from models.backups import count_rows, restore_backup, write_backup
 from models.barrier import read_barrier
 from models.cursors import activate
 from models.database import close_database, connection, database, on_postgres, open_database, read_clock
 from models.errors import BackupFailed, BackupRefused, WorkersAtWork
 from models.job_runs import GOOD_RESULT, record_run
+from models.postgres_programs import environment, without_password
 from models.schema import deploy_migrations, migration_status
 from models.schema_drift import find_drift
 from models.tickets import TicketState, look_up_ticket
@@ -274,7 +274,7 @@ def test_a_client_that_is_missing_or_too_old_is_named(
     says: str | None,
     line: str,
 ) -> None:
-    monkeypatch.setattr("models.backup_postgres._PLACES", str(tmp_path))
+    monkeypatch.setattr("models.postgres_programs._PLACES", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     if says:
         (tmp_path / "pg_dump").write_text(f"#!/bin/sh\necho '{says}'\n")

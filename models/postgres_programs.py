@@ -1,0 +1,99 @@
+"""PostgreSQL's own programs: found, checked for their age, and run without a password on a command line."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import psycopg2.extensions
+
+from models.backup_files import Told
+from models.database import database
+from models.errors import BackupFailed, BackupRefused
+
+TOLD_SECONDS = 0.5
+_VERSION = re.compile(r"(\d+)(?:\.\d+)*")
+_PLACES = "/usr/lib/postgresql"
+
+
+def client(name: str) -> str:
+    """The newest ``name`` of this machine. Raises BackupRefused where there is none, or only older ones."""
+    server = database.obj.connection().server_version // 10_000
+    found = [path for path in (shutil.which(name), *map(str, Path(_PLACES).glob(f"*/bin/{name}"))) if path]
+    versions = {path: version_of(path) for path in dict.fromkeys(found)}
+    best = max(versions, key=lambda path: versions[path], default=None)
+    if best is None:
+        raise BackupRefused(
+            f"{name} is not on this machine; install the PostgreSQL client {server} or newer "
+            f"(Debian: apt install postgresql-client-{server})"
+        )
+    if versions[best] < server:
+        raise BackupRefused(
+            f"{name} {versions[best]} is too old for this PostgreSQL {server}; install the client {server} "
+            f"or newer (Debian: apt install postgresql-client-{server})"
+        )
+    return best
+
+
+def version_of(path: str) -> int:
+    """0 for one that does not say."""
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    found = _VERSION.search(said.stdout)
+    return int(found[1]) if found else 0
+
+
+def run(command: list[str], growing: Path, told: Told) -> None:
+    """Raises BackupFailed with the program's first line of complaint."""
+    with tempfile.TemporaryFile() as complaints:
+        with started(command, stdout=subprocess.DEVNULL, stderr=complaints) as process:
+            while process.poll() is None:
+                time.sleep(TOLD_SECONDS / 10)
+                told(growing.stat().st_size, None)
+        if process.returncode:
+            raise BackupFailed(f"{Path(command[0]).name} failed: {complaint(text_of(complaints))}")
+
+
+@contextmanager
+def started(command: list[str], **files: Any) -> Iterator[Any]:
+    """Over, at the end, whatever happens."""
+    process = subprocess.Popen(command, env=environment(), **({"stdin": subprocess.DEVNULL} | files))  # noqa: S603
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in filter(None, (process.stdin, process.stdout)):
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+
+def text_of(written: IO[bytes]) -> str:
+    written.seek(0)
+    return written.read().decode("utf-8", "replace")
+
+
+def complaint(said: str) -> str:
+    """The first line that names an error, without a row's values (COPY's context and DETAIL follow it)."""
+    lines = [line for line in said.splitlines() if "error" in line.lower()] or said.splitlines()
+    return lines[0][:300] if lines else "it says nothing"
+
+
+def without_password() -> str:
+    parts = psycopg2.extensions.parse_dsn(database.obj.database)
+    parts.pop("password", None)
+    return str(psycopg2.extensions.make_dsn(**parts))
+
+
+def environment() -> dict[str, str]:
+    parts = psycopg2.extensions.parse_dsn(database.obj.database)
+    secret = {"PGPASSWORD": parts["password"]} if "password" in parts else {}
+    return os.environ | secret | {"PGCONNECT_TIMEOUT": "10", "LC_ALL": "C"}

@@ -21,6 +21,7 @@ from models.database import close_database, connection, database, on_postgres, o
 from models.errors import BackupFailed, BackupRefused, WorkersAtWork
 from models.job_runs import GOOD_RESULT, record_run
 from models.postgres_programs import environment, without_password
+from models.presence import appear, leave
 from models.schema import deploy_migrations, migration_status
 from models.schema_drift import find_drift
 from models.tickets import TicketState, look_up_ticket
@@ -155,6 +156,22 @@ def test_nothing_is_replaced_while_a_worker_is_at_work(used: Ledger, tmp_path: P
     with pytest.raises(WorkersAtWork):
         restore(file, over=lambda: tmp_path / "saved.backup")
     assert state_of("3") is TicketState.CLAIMED
+
+
+def test_nothing_is_restored_beneath_a_worker_that_has_no_ticket_yet(
+    used: Ledger, tmp_path: Path, elsewhere: Callable[[], None]
+) -> None:
+    file = tmp_path / "one.backup"
+    write_backup(file)
+    elsewhere()
+    deploy_migrations()
+    appear("host:1:aaaa1111", 60)
+    with pytest.raises(WorkersAtWork):
+        restore(file)
+    assert look_up_ticket("1") is None
+    leave("host:1:aaaa1111")
+    restore(file)
+    assert state_of("1") is TicketState.NOTIFIED
 
 
 def test_a_migrated_database_without_tickets_counts_as_empty(

@@ -30,14 +30,14 @@ Examination = Callable[[Settings], Iterator[Finding]]
 def examine_setup(*, send_test_card: bool = False) -> Iterator[Finding]:
     """Every finding, as it is made. Reads the environment; writes nothing anywhere but the test card.
 
-    With settings that cannot be read only the database is looked at beside them.
+    With settings that cannot be read only the database and its backups are looked at beside them.
     """
     try:
         settings = load_settings()
     except SettingsError as error:
         # The first line is a heading; every other one is a mistake of its own.
         yield from (fail("settings", line, mend=True) for line in str(error).splitlines()[1:] or [str(error)])
-        yield from examine_database_alone()
+        yield from examine_ours_alone()
         yield warn("services", "were not looked at: mend the settings first")
         return
     yield from examine_settings(settings)
@@ -81,13 +81,14 @@ def examine_procedures(settings: Settings) -> Iterator[Finding]:
             yield warn("procedures", line)
 
 
-def examine_database_alone() -> Iterator[Finding]:
+def examine_ours_alone() -> Iterator[Finding]:
     try:
         settings = load_settings(needs=Need.DATABASE)
     except SettingsError:
         yield warn("database", "was not looked at: mend the settings first")
         return
     yield from guarded("database", examine_database, settings)
+    yield from guarded("backups", examine_backups, settings)
 
 
 def examine_database(settings: Settings) -> Iterator[Finding]:

@@ -112,8 +112,8 @@ def begin_text(condition: Condition) -> str:
 
 UNREACHABLE_NOW = Condition(
     UNREACHABLE,
-    "the worker cannot reach its database, so nothing is told and webhooks get 503; nothing is lost, tickets "
-    "follow once it is back; look at the database service and at DATABASE_URL",
+    "the worker cannot reach its database or write to it, so nothing is told and webhooks get 503; nothing "
+    "is lost, tickets follow once it is back; look at the database service and at DATABASE_URL",
 )
 
 

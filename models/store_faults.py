@@ -72,7 +72,8 @@ REMEDIES = (
     Remedy("somebody cancelled the statement (pg_cancel_backend); try again", ("due to user request",)),
     Remedy(
         "a statement took too long and was ended (statement timeout); python main.py health names a long "
-        "transaction or a slow disk; a larger limit: options=-c%20statement_timeout%3D60s in DATABASE_URL",
+        "transaction or a slow database; a larger limit: "
+        "options=-c%20statement_timeout%3D60s in DATABASE_URL",
         ("57014", "statement timeout"),
     ),
     Remedy(

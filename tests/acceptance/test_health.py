@@ -239,7 +239,8 @@ def test_bad_settings_are_a_line_each_and_the_database_is_looked_at_all_the_same
     assert done.code == 2
     mistakes = [one["line"] for one in done.json["findings"] if one["name"] == "settings"]
     assert [line.split(":")[0] for line in mistakes] == ["HUBSPOT_ACCESS_TOKEN", "DISCORD_PING"]
-    assert (levels(done)["database"], levels(done)["services"]) == ("ok", "warn")
+    found = levels(done)
+    assert (found["database"], found["backups"], found["services"]) == ("ok", "ok", "warn")
     done = bench.run("doctor", "--json", PORT="0")
     assert (done.code, levels(done)["database"]) == (2, "warn")
 

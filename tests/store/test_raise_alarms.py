@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,7 +12,10 @@ from jobs.sandbox.discord import SimulatedDiscord
 from jobs.take_readings import AlarmReadings, take_alarm_readings
 from models import alarms
 from models.counts import Event, count_event
+from models.database import close_database, open_database
+from models.errors import StoreUnreachable
 from models.health import Told
+from tests.conftest import with_server
 from tests.fakes.channel import FakeChannel
 from tests.fakes.readings import LIMITS, calm
 from tests.store.conftest import Ledger
@@ -136,6 +139,18 @@ def test_the_readings_come_from_the_ledger(ledger: Ledger) -> None:
     assert readings.refused_credentials == {"hubspot": 1}
     report = Worker(Recorder()).look(readings)
     assert report.begun == ["channel failures", "refused signatures", "credentials"]
+
+
+def test_a_database_that_takes_no_writes_has_no_readings(
+    server_url: str, template: str, new_postgres: Callable[..., str]
+) -> None:
+    url = new_postgres(template)
+    name = url.partition("?")[0].rsplit("/", 1)[1]
+    with_server(server_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    open_database(url)
+    with pytest.raises(StoreUnreachable, match="read-only"):
+        take_alarm_readings([FakeChannel()], overlap_seconds=900)
+    close_database()
 
 
 @pytest.fixture

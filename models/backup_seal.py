@@ -10,10 +10,9 @@ from typing import Any
 from models.cursors import drop_lease
 from models.database import database, on_postgres, rerun_on_conflict, transaction
 from models.migration_lease import RESTORE
-from models.migration_runner import lease_table
+from models.migration_runner import LEDGER, lease_table
 from models.schema import INIT, ORIGINAL_COLUMNS, is_originals, runner
 
-LEDGER = "20261123000000_ledger"
 NO_LEDGER = "TR001"  #: a SQLSTATE of our own
 
 RAISE = """

@@ -20,9 +20,10 @@ from models.backup_files import (
 )
 from models.backup_seal import open_behind_barrier
 from models.barrier import Barrier, raise_barrier
-from models.cursors import activate
+from models.cursors import activate, lease_is_held
 from models.database import connection, database, on_postgres, read_clock
-from models.errors import BackupFailed, BackupRefused, SchemaForeign, StoreError
+from models.errors import BackupFailed, BackupRefused, SchemaForeign, StoreError, WorkersAtWork
+from models.migration_lease import is_half_restored, lease_table_exists
 from models.migration_runner import HISTORY
 from models.schema import INIT, deploy_migrations, has_ledger, require_no_work
 from models.schema_drift import MODELS
@@ -110,6 +111,7 @@ def restore_backup(
         replaced = tables_of_ours(present)
         refuse_what_is_not_ours(present, replaced)
         require_no_work()
+        refuse_while_migrating()
         if not is_unused(replaced):
             if over is None:
                 raise BackupRefused(
@@ -131,6 +133,12 @@ def restore_backup(
     except StoreError as error:
         back = f"; what was there before: python main.py restore {saved} --yes" if saved else ""
         raise BackupFailed(f"{file} is restored, but {error}{back}") from None
+
+
+def refuse_while_migrating() -> None:
+    """A restore that was killed may be run again; its own lease is what it left."""
+    if lease_table_exists() and lease_is_held("migrate") and not is_half_restored():
+        raise WorkersAtWork("another process migrates this database; let it end, then restore")
 
 
 def tables_of_ours(present: list[str]) -> list[str]:

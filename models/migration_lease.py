@@ -48,13 +48,17 @@ def migration_lease(
 
 def refuse_half_restored() -> None:
     """A restore that was killed cannot go on: what is loaded has no barrier yet."""
+    if is_half_restored():
+        raise SchemaBehind(
+            "DATABASE_URL: a restore into this database ended half way; run it again: "
+            "python main.py restore FILE --yes"
+        )
+
+
+def is_half_restored() -> bool:
     half = (Cursor.name == "migrate") & (Cursor.lease_owner == RESTORE)
     with connection():
-        if Cursor.select(Cursor.name).where(half).exists():
-            raise SchemaBehind(
-                "DATABASE_URL: a restore into this database ended half way; run it again: "
-                "python main.py restore FILE --yes"
-            )
+        return bool(Cursor.select(Cursor.name).where(half).exists())
 
 
 def renew_until(ended: threading.Event, owner: str) -> None:

@@ -13,6 +13,7 @@ from playhouse.migrations import Migration, MigrationError, Runner
 from models.errors import MigrationFailed
 
 HISTORY = "schema_migration"
+LEDGER = "20261123000000_ledger"  #: makes of the original's table the ledger
 STAMP = f"UPDATE {HISTORY} SET checksum = %s WHERE name = %s AND checksum IS NULL"
 #: Indexes that a failed CREATE INDEX CONCURRENTLY left behind, which cost every write and serve no read.
 INVALID = """

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,18 @@ from models.errors import (
     SchemaForeign,
     WorkersAtWork,
 )
-from models.migration_lease import lease_table_exists, migration_lease
+from models.migration_lease import lease_table_exists, migration_lease, refuse_half_restored
 from models.migration_preview import Preview, preview
 from models.migration_rules import find_destruction
-from models.migration_runner import LedgerRunner, reason_of
+from models.migration_runner import LEDGER, LedgerRunner, reason_of
 from models.presence import AtWork, find_presence
 from models.tickets import ProcessedTicket, TicketState
+from models.way_back import find_untold, refuse_to_lose_barrier
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 INIT = "20251214000000_init"
 WAIT_SECONDS = 150
+OVERLAP = timedelta(minutes=15)
 ORIGINAL_COLUMNS = {"id", "ticket_id", "processed_at", "provider", "success", "created_at", "updated_at"}
 
 
@@ -81,7 +83,9 @@ def ensure_migrated() -> list[str]:
 
 
 def require_current() -> None:
-    """Raise SchemaBehind with the command to run where any migration is pending; changes nothing."""
+    """Raise SchemaBehind with the command to run where a migration is pending or a restore ended half way."""
+    if lease_table_exists():
+        refuse_half_restored()
     pending = [found.name for found in migration_status() if found.applied_at is None]
     if pending:
         raise SchemaBehind(
@@ -123,16 +127,19 @@ def rollback_migrations(
     wait_seconds: float = WAIT_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
     *,
+    overlap: timedelta = OVERLAP,
     may_destroy: bool = False,
     told: Told = Told(),
 ) -> list[str]:
     """Revert what was applied after ``target``, or the last one; returns the names, the newest first.
 
-    Raises as ``deploy_migrations`` does, and WorkersAtWork while a worker is alive.
+    ``overlap`` is how long before its newest row the ledger would open when it is adopted again. Raises as
+    ``deploy_migrations`` does, WorkersAtWork while a worker is alive, and MigrationFailed where the restore
+    barrier would be lost too soon.
     """
     done: list[str] = []
     with migration_lease(wait_seconds, sleep, told.waiting):
-        revert_after(target, noting(done, told), may_destroy=may_destroy)
+        revert_after(target, noting(done, told), overlap, may_destroy=may_destroy)
     return done
 
 
@@ -160,7 +167,9 @@ def apply_pending(note: Callable[[str], object], *, may_destroy: bool) -> None:
 
 
 @rerun_on_conflict
-def revert_after(target: str | None, note: Callable[[str], object], *, may_destroy: bool) -> None:
+def revert_after(
+    target: str | None, note: Callable[[str], object], overlap: timedelta, *, may_destroy: bool
+) -> None:
     found = runner(note)
     with undone("reverted"):
         applied = [one.name for one in found.status() if one.applied]
@@ -168,8 +177,12 @@ def revert_after(target: str | None, note: Callable[[str], object], *, may_destr
             raise MigrationError("there is nothing to go back to")
         target = target or applied[-2]
         reverted = found.after(target)
+        untold: list[str] = []
+        if LEDGER in {one.name for one in reverted}:
+            refuse_to_lose_barrier(overlap)
+            untold = find_untold()
         if not may_destroy:
-            refuse_destruction(preview(database.obj, reverted, "down"), f"rollback --to {target}")
+            refuse_destruction(preview(database.obj, reverted, "down"), f"rollback --to {target}", untold)
         require_no_work("roll back")
         found.back_to(target)
 
@@ -210,9 +223,9 @@ def count_rows() -> dict[str, int]:
     return {table: max(0, estimate) for table, estimate in rows}
 
 
-def refuse_destruction(previews: Sequence[Preview], command: str) -> None:
+def refuse_destruction(previews: Sequence[Preview], command: str, untold: Sequence[str] = ()) -> None:
     destroyed = {one.name: find_destruction(one.statements) for one in previews}
-    lines = [f"{name} {', '.join(what)}" for name, what in destroyed.items() if what]
+    lines = [*untold, *(f"{name} {', '.join(what)}" for name, what in destroyed.items() if what)]
     if lines:
         raise MigrationDestroys(
             f"{'; '.join(lines)}; if that is meant: python main.py migrate {command} --yes"

@@ -2,8 +2,9 @@
 
 import argparse
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from jobs.settings import Need, load_settings
 from jobs.verbs.ledger import ledger
 from jobs.verbs.printing import print_json, remark, say
 from models import schema
@@ -31,7 +32,10 @@ def deploy(args: argparse.Namespace) -> int:
 
 def rollback(args: argparse.Namespace) -> int:
     names = schema.rollback_migrations(
-        args.to, may_destroy=args.yes, told=told("reverted", as_json=args.json)
+        args.to,
+        overlap=timedelta(seconds=load_settings(needs=Need.DATABASE).poll_overlap_seconds),
+        may_destroy=args.yes,
+        told=told("reverted", as_json=args.json),
     )
     return show_done("reverted", names, "nothing to revert", as_json=args.json)
 

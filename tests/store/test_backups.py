@@ -16,7 +16,7 @@ from models import schema
 from models.backup_files import kind_of, sheet_path
 from models.backups import count_rows, restore_backup, write_backup
 from models.barrier import read_barrier
-from models.cursors import activate
+from models.cursors import activate, take_lease
 from models.database import close_database, connection, database, on_postgres, open_database, read_clock
 from models.errors import BackupFailed, BackupRefused, WorkersAtWork
 from models.job_runs import GOOD_RESULT, record_run
@@ -172,6 +172,15 @@ def test_nothing_is_restored_beneath_a_worker_that_has_no_ticket_yet(
     leave("host:1:aaaa1111")
     restore(file)
     assert state_of("1") is TicketState.NOTIFIED
+
+
+def test_nothing_is_restored_while_another_process_migrates(used: Ledger, tmp_path: Path) -> None:
+    file, saved = tmp_path / "one.backup", tmp_path / "saved.backup"
+    write_backup(file)
+    assert take_lease("migrate", "another", 60)
+    with pytest.raises(WorkersAtWork, match="another process migrates"):
+        restore(file, over=lambda: saved)
+    assert not saved.exists()
 
 
 def test_a_migrated_database_without_tickets_counts_as_empty(

@@ -3,8 +3,9 @@
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -16,17 +17,29 @@ from models.backup_files import Kind, Told, no_ledger_line
 from models.backup_seal import NO_LEDGER, seal_of_postgres
 from models.database import database
 from models.errors import BackupFailed, BackupRefused
-from models.postgres_programs import client, complaint, run, started, text_of, without_password
+from models.postgres_programs import (
+    client,
+    complaint,
+    errors_in,
+    run,
+    started,
+    text_of,
+    without_password,
+)
 
 WHOLE = "whole"
 UNCHANGED = "the database is as it was"
 UNSURE = "perhaps all of it was restored, python main.py stats shows; to restore again is safe"
 OURS_HINT = "make it of the ledger's tables alone, by backup or by pg_dump --table=NAME for each"
 PLAIN_HINT = "make it by pg_dump -Fc, or with --no-owner --no-acl and without --clean and --create"
+RIGHTS_HINT = (
+    "DATABASE_URL: this user must own the ledger's tables, and have CREATE on the schema and TEMPORARY on "
+    "the database"
+)
 PREAMBLE_LINES = 40
 #: A server before 17 does not know it; 0 is what holds without it.
 NEWER_SETTING = b"SET transaction_timeout = 0;"
-LOCKED, THERE_ALREADY = "55P03", "42P07"
+LOCKED, THERE_ALREADY, DENIED = "55P03", "42P07", "42501"
 UNREADABLE = """
 SELECT quote_ident(current_schema()), quote_ident(current_user), c.oid::regclass::text FROM pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace AND NOT has_table_privilege(c.oid, 'SELECT')
@@ -37,10 +50,13 @@ SELECT DISTINCT CASE v.relkind WHEN 'm' THEN 'MATERIALIZED VIEW ' ELSE 'VIEW ' E
 FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
 WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid::regclass::text = ANY(%s)
 AND v.relkind IN ('v', 'm')"""
-SCRIPT_FAULTS = (0, 3)  #: psql's codes where it read on, or stopped, before COMMIT; else the session was lost
+READ_ONLY = "-c default_transaction_read_only=on"  #: of what a file does outside of the loading transaction
+ENDED_SECONDS = 10.0  #: until the server has noticed that a program is gone
 STATEMENT_FAULTS = ("25", "42")  #: SQLSTATE's classes of what a statement may not do here
 #: No such table, table there already, no such object, not allowed: these quote names only.
-QUOTES_NAMES = ("42P01", THERE_ALREADY, "42704", "42501")
+QUOTES_NAMES = ("42P01", THERE_ALREADY, "42704", DENIED)
+#: SQLSTATE's classes whose words are the server's own; a function of the file's may say anything in others.
+SERVERS_OWN = ("08", "0A", "22", "23", "25", "42", "53", "54", "55", "57", "58")
 _SERVER_SAID = re.compile(r"^(?:ERROR|FATAL|PANIC):\s+(\w{5}): (.*)", re.MULTILINE)
 _QUOTED = re.compile(r"[\"\\].*")
 
@@ -69,21 +85,56 @@ def refuse_unreadable(tables: Sequence[str]) -> None:
 def restore(file: Path, kind: Kind, replaced: Sequence[str], told: Told) -> None:
     """All of ``file`` in the place of the tables ``replaced``, behind the barrier, or nothing.
 
-    One session of psql reads all of it: a program that is killed never writes ``COMMIT``. Raises
-    BackupRefused where there is no ledger in it, and BackupFailed.
+    One session of psql reads all of it: a program that is killed never writes ``COMMIT``. What came of it
+    the server is asked, not the program. Raises BackupRefused where there is no ledger in it, and
+    BackupFailed.
     """
     command = [client("psql"), "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--no-password"]
-    command += ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", without_password()]
+    command += ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", without_password(but="options")]
+    guarded = f"{database.obj.asked_options} {READ_ONLY if takes_options() else ''}"
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
-        with started(command, stdin=subprocess.PIPE, stdout=said, stderr=complaints) as psql:
+        with started(command, guarded, stdin=subprocess.PIPE, stdout=said, stderr=complaints) as psql:
             with suppress(BrokenPipeError), psql.stdin as script:
                 script.write(opening(replaced))
                 with statements(file, kind) as source:
                     pour(source, script, told)
-                script.write(closing())
+                script.write(ending())
             code = psql.wait()
-        if code or not text_of(said).endswith(f"{WHOLE}\n"):
-            raise failed(file, kind, code, text_of(complaints))
+        outcome = outcome_of(text_of(said).partition("\n")[0], code)
+        if outcome is not None:
+            raise failed(file, kind, code, text_of(complaints), outcome)
+
+
+def takes_options() -> bool:
+    """A proxy between may refuse them; then the pool has left its own out."""
+    return bool(database.obj.connect_params["options"] != database.obj.asked_options)
+
+
+def outcome_of(begun: str, code: int) -> str | None:
+    """None where it was committed; ``begun`` is what ``opening`` told of the transaction."""
+    number, _, guard = begun.partition("|")
+    if not number.isdigit():
+        return UNSURE if code < 0 else UNCHANGED
+    try:
+        status = status_of(number)
+    except psycopg2.Error:
+        return UNSURE
+    if status == "committed":
+        return None
+    return UNCHANGED if (status, guard) == ("aborted", "on") else UNSURE
+
+
+def status_of(number: str) -> Any:
+    """``in progress`` only where it stays so."""
+    deadline = time.monotonic() + ENDED_SECONDS
+    with closing(psycopg2.connect(database.obj.database)) as session, session.cursor() as cursor:
+        session.autocommit = True
+        while True:
+            cursor.execute("SELECT txid_status(%s)", (int(number),))
+            status = read(cursor)
+            if status != "in progress" or time.monotonic() > deadline:
+                return status
+            time.sleep(0.05)
 
 
 def refuse_views(replaced: Sequence[str]) -> None:
@@ -95,10 +146,14 @@ def refuse_views(replaced: Sequence[str]) -> None:
 
 
 def opening(replaced: Sequence[str]) -> bytes:
-    """Whatever the file holds, ``COMMIT`` too, nothing is committed before ``closing`` has been read."""
+    """Whatever the file holds, ``COMMIT`` too, nothing is committed before ``ending`` has been read.
+
+    Outside of this transaction, as after a ``ROLLBACK`` of the file's, the session may only read.
+    """
     tables = ", ".join(f'"{table}"' for table in replaced)
     lines = (
-        "BEGIN",
+        "BEGIN READ WRITE",
+        "SELECT txid_current(), current_setting('default_transaction_read_only')",
         *(f"SET LOCAL {name} = '{value}'" for name, value in database.obj.settings.items()),
         f"CREATE TEMP TABLE {WHOLE} (id int PRIMARY KEY) ON COMMIT DROP",
         f"CREATE TEMP TABLE begun (id int REFERENCES {WHOLE} DEFERRABLE INITIALLY DEFERRED) ON COMMIT DROP",
@@ -108,9 +163,8 @@ def opening(replaced: Sequence[str]) -> bytes:
     return "".join(f"{line};\n" for line in lines).encode()
 
 
-def closing() -> bytes:
-    # The word comes before COMMIT, which does not fail where the file let an error pass: it rolls back.
-    end = f"INSERT INTO pg_temp.{WHOLE} VALUES (1);\nSELECT '{WHOLE}';\nCOMMIT;\n"
+def ending() -> bytes:
+    end = f"INSERT INTO pg_temp.{WHOLE} VALUES (1);\nCOMMIT;\n"
     return f"\n\\o\nRESET ALL;\n{seal_of_postgres()}{end}".encode()
 
 
@@ -127,7 +181,7 @@ def statements(file: Path, kind: Kind) -> Iterator[IO[bytes]]:
             yield process.stdout
             code = process.wait()
         if code:
-            raise BackupFailed(f"pg_restore failed: {complaint(text_of(complaints))}; {UNCHANGED}")
+            raise BackupFailed(f"pg_restore {complaint(code, text_of(complaints))}; {UNCHANGED}")
 
 
 def pour(source: IO[bytes], into: IO[bytes], told: Told) -> None:
@@ -141,23 +195,27 @@ def pour(source: IO[bytes], into: IO[bytes], told: Told) -> None:
         told(done, None)
 
 
-def failed(file: Path, kind: Kind, code: int, said: str) -> BackupRefused | BackupFailed:
+def failed(file: Path, kind: Kind, code: int, said: str, stands: str) -> BackupRefused | BackupFailed:
     """What psql said, as one line; what the server quotes may be of a row."""
-    stands = UNCHANGED if code in SCRIPT_FAULTS else UNSURE
     found = _SERVER_SAID.search(said)
-    if not found:
-        line = f"psql failed: {_QUOTED.sub('...', complaint(said))}" if said else f"{file} ends half way"
+    if code < 0 or not found:
+        cut = code >= 0 and not errors_in(said)
+        line = f"{file} ends half way" if cut else f"psql {complaint(code, said)}"
         return BackupFailed(f"{line}; {stands}")
     state, line = found.groups()
     if state == NO_LEDGER:
         return BackupRefused(no_ledger_line(file))
     if state == LOCKED:
         line = "another session holds a lock on the ledger; find it in pg_stat_activity"
+    elif state[:2] not in SERVERS_OWN:
+        line = f"SQLSTATE {state}"
     elif state not in QUOTES_NAMES:
         line = _QUOTED.sub("...", line)
     hint = ""
     if state == THERE_ALREADY:
         hint = f"; {OURS_HINT}"
+    elif state == DENIED and "role" not in line.lower():  # that one is of the dump's OWNER TO
+        hint = f"; {RIGHTS_HINT}"
     elif kind is Kind.PLAIN and state[:2] in STATEMENT_FAULTS:
         hint = f"; {PLAIN_HINT}"
     return BackupFailed(f"psql failed: {line[:300]}; {stands}{hint}")

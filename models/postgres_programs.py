@@ -19,6 +19,9 @@ from models.errors import BackupFailed, BackupRefused
 
 TOLD_SECONDS = 0.5
 _VERSION = re.compile(r"(\d+)(?:\.\d+)*")
+#: libpq says where it could not connect before it says why.
+_ADDRESS = re.compile(r".*connection to server .* failed: |.*(?:FATAL|ERROR):\s+")
+_QUOTED = re.compile(r"[\"\\].*")
 _PLACES = "/usr/lib/postgresql"
 
 
@@ -59,13 +62,15 @@ def run(command: list[str], growing: Path, told: Told) -> None:
                 time.sleep(TOLD_SECONDS / 10)
                 told(growing.stat().st_size, None)
         if process.returncode:
-            raise BackupFailed(f"{Path(command[0]).name} failed: {complaint(text_of(complaints))}")
+            said = complaint(process.returncode, text_of(complaints))
+            raise BackupFailed(f"{Path(command[0]).name} {said}")
 
 
 @contextmanager
-def started(command: list[str], **files: Any) -> Iterator[Any]:
-    """Over, at the end, whatever happens."""
-    process = subprocess.Popen(command, env=environment(), **({"stdin": subprocess.DEVNULL} | files))  # noqa: S603
+def started(command: list[str], options: str | None = None, **files: Any) -> Iterator[Any]:
+    """Over, at the end, whatever happens; ``options`` are of its sessions, and no file's to leave out."""
+    env = environment() | ({} if options is None else {"PGOPTIONS": options})
+    process = subprocess.Popen(command, env=env, **({"stdin": subprocess.DEVNULL} | files))  # noqa: S603
     try:
         yield process
     finally:
@@ -81,15 +86,25 @@ def text_of(written: IO[bytes]) -> str:
     return written.read().decode("utf-8", "replace")
 
 
-def complaint(said: str) -> str:
-    """The first line that names an error, without a row's values (COPY's context and DETAIL follow it)."""
-    lines = [line for line in said.splitlines() if "error" in line.lower()] or said.splitlines()
-    return lines[0][:300] if lines else "it says nothing"
+def complaint(code: int, said: str) -> str:
+    """That it failed, and its first line of an error, without the address and what it quotes, as of a row."""
+    if code < 0:
+        return f"was killed (signal {-code})"
+    lines = errors_in(said)
+    if not lines:
+        return f"failed with code {code}"
+    return f"failed: {_QUOTED.sub('...', _ADDRESS.sub('', lines[0]))[:300]}"
 
 
-def without_password() -> str:
+def errors_in(said: str) -> list[str]:
+    lines = [line for line in said.splitlines() if not line.startswith(("NOTICE", "WARNING", "LOCATION"))]
+    return [line for line in lines if "error" in line.lower()] or lines
+
+
+def without_password(but: str = "") -> str:
     parts = psycopg2.extensions.parse_dsn(database.obj.database)
-    parts.pop("password", None)
+    for name in ("password", but):
+        parts.pop(name, None)
     return str(psycopg2.extensions.make_dsn(**parts))
 
 

@@ -1,18 +1,22 @@
 """What a restore that cannot be done leaves: the ledger as it was, other programs' tables, and one line."""
 
 import gzip
+import os
 import re
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from signal import SIGKILL
+from typing import Any
 
 import pytest
+from psycopg2.extensions import parse_dsn
 
 from jobs.verbs.backup import saved_name
 from models.backup_postgres import pour
@@ -21,8 +25,9 @@ from models.barrier import read_barrier
 from models.cursors import activate
 from models.database import close_database, connection, database, on_postgres, open_database, read_clock
 from models.errors import BackupFailed, BackupRefused, SchemaBehind, SchemaForeign, StoreError
+from models.postgres_programs import started
 from models.schema import deploy_migrations
-from tests.conftest import run_there, use_clients, with_server
+from tests.conftest import connect, run_there, use_clients, with_server
 from tests.store.conftest import Ledger
 
 OVERLAP = timedelta(minutes=15)
@@ -136,6 +141,36 @@ def another_session(url: str, file: Path) -> None:
     file.write_text(unrestricted(url, file).replace("CREATE TABLE", "\\connect -\nCREATE TABLE", 1))
 
 
+END = "-- PostgreSQL database dump complete"
+
+
+def rolled_back_first(url: str, file: Path) -> None:
+    text = pg_dump(url, file, "--clean").read_text()
+    file.write_text("ROLLBACK;\n" + text.replace(END, f"SELECT * FROM nowhere;\n{END}"))
+
+
+def rolled_back_last(url: str, file: Path) -> None:
+    file.write_text(pg_dump(url, file).read_text().replace(END, f"ROLLBACK;\n{END}"))
+
+
+def another_session_last(url: str, file: Path) -> None:
+    file.write_text(unrestricted(url, file).replace(END, f"\\connect -\n{END}"))
+
+
+def mistakes_let_pass_and_commit(url: str, file: Path) -> None:
+    passing = f"\\set ON_ERROR_STOP 0\nCOMMIT;\nDROP TABLE public.deliveries;\n{END}"
+    file.write_text(unrestricted(url, file).replace(END, passing))
+
+
+def says_that_it_is_whole(url: str, file: Path) -> None:
+    file.write_text(unrestricted(url, file).replace(END, f"\\echo whole\n\\q\n{END}"))
+
+
+def raises_of_a_customer(url: str, file: Path) -> None:
+    raising = f"DO $$ BEGIN RAISE EXCEPTION 'Greta Holm said so'; END $$;\n{END}"
+    file.write_text(pg_dump(url, file).read_text().replace(END, raising))
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -148,7 +183,13 @@ def another_session(url: str, file: Path) -> None:
         (copy_left_open, "ends half way"),
         (commit_and_then_a_mistake, "as it was"),
         (mistakes_let_pass, "as it was"),
-        (another_session, "failed"),
+        (another_session, "read-only transaction; the database is as it was"),
+        (rolled_back_first, "read-only transaction; the database is as it was"),
+        (rolled_back_last, "read-only transaction; the database is as it was"),
+        (another_session_last, "read-only transaction; the database is as it was"),
+        (mistakes_let_pass_and_commit, "as it was"),
+        (says_that_it_is_whole, "ends half way; the database is as it was"),
+        (raises_of_a_customer, "psql failed: SQLSTATE P0001; the database is as it was"),
     ],
 )
 def test_a_file_that_is_no_good_leaves_what_was_there(
@@ -166,6 +207,55 @@ def test_a_file_that_is_no_good_leaves_what_was_there(
         next(tmp_path.glob("saved-*.json")).with_suffix("") if spoil is not cut_short else saved(tmp_path)
     )
     assert rows()["processed_tickets"] == 1
+
+
+def test_a_file_that_changes_how_psql_prints_is_restored(used_postgres: str, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.sql"
+    text = unrestricted(used_postgres, file)
+    noticed = "CREATE TABLE IF NOT EXISTS public.processed_tickets (x int);"
+    file.write_text(text.replace(END, f"\\t\n\\a\n\\pset null x\n{noticed}\n{END}"))
+    restore(file)
+    assert rows()["processed_tickets"] == 1
+
+
+def test_a_notice_is_no_error(used_postgres: str, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.sql"
+    noticed = "CREATE TABLE IF NOT EXISTS public.processed_tickets (x int);"
+    file.write_text(unrestricted(used_postgres, file).replace(END, f"{noticed}\n\\q\n{END}"))
+    with pytest.raises(BackupFailed, match="ends half way; the database is as it was"):
+        restore(file)
+
+
+def test_a_psql_that_is_killed_is_named_and_not_the_file(
+    used_postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = pg_dump(used_postgres, tmp_path / "slow.sql")
+    before, pids = rows(), []
+    start = started
+
+    @contextmanager
+    def noted(*command: Any, **files: Any) -> Iterator[Any]:
+        with start(*command, **files) as process:
+            pids.append(process.pid)
+            yield process
+
+    file.write_text(file.read_text().replace(END, f"SELECT pg_sleep(1);\n{END}"))
+    monkeypatch.setattr("models.backup_postgres.started", noted)
+    killing = threading.Timer(0, kill_when_asleep, (used_postgres, pids))
+    killing.start()
+    with pytest.raises(BackupFailed, match=r"^psql was killed \(signal 9\); the database is as it was$"):
+        restore(file)
+    killing.join()
+    assert rows() == before
+
+
+def kill_when_asleep(url: str, pids: list[int]) -> None:
+    with closing(connect(url)) as session, session.cursor() as cursor:
+        sleeping = 0
+        while not sleeping:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(1)%'")
+            (sleeping,) = cursor.fetchone() or (0,)
+    os.kill(pids[-1], SIGKILL)
 
 
 def saved(folder: Path) -> Path:
@@ -382,6 +472,23 @@ def test_a_plain_dump_of_another_owner_says_how_to_make_it(
     assert tables() == []
     restore(better)
     assert rows()["processed_tickets"] == 1
+
+
+@pytest.mark.parametrize("lacking", ["TEMPORARY ON DATABASE", "CREATE ON SCHEMA"])
+def test_a_right_that_is_missing_is_named(
+    used_postgres: str, app_url: str, tmp_path: Path, lacking: str
+) -> None:
+    file = pg_dump(used_postgres, tmp_path / "better.sql", "--no-owner", "--no-acl")
+    name = "public" if "SCHEMA" in lacking else parse_dsn(app_url)["dbname"]
+    close_database()
+    open_database(app_url)
+    for whom in ("PUBLIC", "triage_app"):
+        run_there(app_url.replace("triage_app:app@", "postgres:@"), f"REVOKE {lacking} {name} FROM {whom}")
+    with pytest.raises(
+        BackupFailed, match=r"permission denied .*as it was; .*TEMPORARY on the database"
+    ) as raised:
+        restore(file)
+    assert "--no-owner" not in str(raised.value)
 
 
 def test_a_view_of_our_table_is_named(used_postgres: str, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from models.backup_files import Told
 from models.database import database
 from models.errors import BackupFailed, BackupRefused
 
+#: What libpq hides too, and takes by no variable: https://www.postgresql.org/docs/current/libpq-envars.html
+UNNAMED_SECRETS = ("sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret")
 TOLD_SECONDS = 0.5
 _VERSION = re.compile(r"(\d+)(?:\.\d+)*")
 #: libpq says where it could not connect before it says why.
@@ -69,16 +71,17 @@ def run(command: list[str], growing: Path, told: Told) -> None:
 @contextmanager
 def started(command: list[str], options: str | None = None, **files: Any) -> Iterator[Any]:
     """Over, at the end, whatever happens; ``options`` are of its sessions, and no file's to leave out."""
-    env = environment() | ({} if options is None else {"PGOPTIONS": options})
-    process = subprocess.Popen(command, env=env, **({"stdin": subprocess.DEVNULL} | files))  # noqa: S603
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        for pipe in filter(None, (process.stdin, process.stdout)):
-            with suppress(BrokenPipeError):
-                pipe.close()
+    with service_of_secrets() as service:
+        env = environment() | service | ({} if options is None else {"PGOPTIONS": options})
+        process = subprocess.Popen(command, env=env, **({"stdin": subprocess.DEVNULL} | files))  # noqa: S603
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            for pipe in filter(None, (process.stdin, process.stdout)):
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def text_of(written: IO[bytes]) -> str:
@@ -103,9 +106,28 @@ def errors_in(said: str) -> list[str]:
 
 def without_password(but: str = "") -> str:
     parts = psycopg2.extensions.parse_dsn(database.obj.database)
-    for name in ("password", but):
+    for name in ("password", *UNNAMED_SECRETS, but):
         parts.pop(name, None)
     return str(psycopg2.extensions.make_dsn(**parts))
+
+
+@contextmanager
+def service_of_secrets() -> Iterator[dict[str, str]]:
+    """A file, for its owner alone and while a program runs, with the secrets that have no variable."""
+    parts = psycopg2.extensions.parse_dsn(database.obj.database)
+    secrets = {name: parts[name] for name in UNNAMED_SECRETS if name in parts}
+    if not secrets:
+        yield {}
+        return
+    if "service" in parts or "PGSERVICE" in os.environ:
+        raise BackupRefused(
+            f"DATABASE_URL: {next(iter(secrets))} beside a service would be seen on a command line; put it "
+            "into the service's file"
+        )
+    with tempfile.NamedTemporaryFile("w", prefix="triage-service-", encoding="utf-8") as file:
+        file.write("".join(["[triage]\n", *(f"{name}={value}\n" for name, value in secrets.items())]))
+        file.flush()
+        yield {"PGSERVICEFILE": file.name, "PGSERVICE": "triage"}
 
 
 def environment() -> dict[str, str]:

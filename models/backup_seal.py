@@ -24,6 +24,9 @@ INSERT INTO poll_cursors (name, lease_owner, lease_expires_at)
 VALUES ('migrate', '{RESTORE}', '9999-12-31 00:00:00.000+00:00')
 ON CONFLICT (name) DO UPDATE SET
     lease_owner = excluded.lease_owner, lease_expires_at = excluded.lease_expires_at"""
+# Whoever held them works on the ledger that was backed up.
+FORGET_WORKERS = "DELETE FROM poll_cursors WHERE name LIKE 'worker %'"
+FORGET_LEASES = "UPDATE poll_cursors SET lease_owner = NULL, lease_expires_at = NULL"
 # Inserts nothing, and fails where a column or the unique key is missing.
 PROBE = """
 INSERT INTO processed_tickets ({columns}) SELECT {columns} FROM processed_tickets WHERE false
@@ -41,6 +44,8 @@ BEGIN
         RAISE EXCEPTION 'no ledger' USING ERRCODE = '{NO_LEDGER}';
     END;
     {lease_table(database.obj)};
+    {FORGET_WORKERS};
+    {FORGET_LEASES};
     BEGIN {RAISE.format(now="clock_timestamp()")};
     EXCEPTION WHEN undefined_column THEN {CLOSE};
     END;
@@ -50,7 +55,8 @@ END $seal$;
 
 def seal_sqlite(copy: Any) -> None:
     """The same in a ``copy`` that is to become the ledger."""
-    copy.execute_sql(lease_table(copy))
+    for statement in (lease_table(copy), FORGET_WORKERS, FORGET_LEASES):
+        copy.execute_sql(statement)
     columns = {column.name for column in copy.get_columns("poll_cursors")}
     copy.execute_sql(raise_there() if "restored_at" in columns else CLOSE)
 

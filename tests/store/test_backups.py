@@ -20,8 +20,8 @@ from models.cursors import activate, take_lease
 from models.database import close_database, connection, database, on_postgres, open_database, read_clock
 from models.errors import BackupFailed, BackupRefused, WorkersAtWork
 from models.job_runs import GOOD_RESULT, record_run
-from models.postgres_programs import environment, without_password
-from models.presence import appear, leave
+from models.postgres_programs import complaint, environment, service_of_secrets, without_password
+from models.presence import appear, find_presence, leave
 from models.schema import deploy_migrations, migration_status
 from models.schema_drift import find_drift
 from models.tickets import TicketState, look_up_ticket
@@ -182,6 +182,21 @@ def test_nothing_is_restored_while_another_process_migrates(used: Ledger, tmp_pa
         restore(file, over=lambda: saved)
     assert not saved.exists()
 
+def test_a_backup_brings_no_worker_and_no_lease_along(
+    used: Ledger, tmp_path: Path, elsewhere: Callable[[], None]
+) -> None:
+    file = tmp_path / "one.backup"
+    appear("host:1:aaaa1111", 600)
+    for name in ("poll", "sweep", "backup"):
+        assert take_lease(name, "host:1:aaaa1111", 600)
+    write_backup(file)
+    elsewhere()
+    restore(file)
+    assert find_presence() is None
+    assert take_lease("backup", "another", 60)
+    restore(file, over=lambda: tmp_path / "saved.backup")
+    assert state_of("1") is TicketState.NOTIFIED
+
 
 def test_a_migrated_database_without_tickets_counts_as_empty(
     used: Ledger, tmp_path: Path, elsewhere: Callable[[], None]
@@ -321,6 +336,48 @@ def test_no_password_stands_on_a_command_line(new_postgres: Callable[..., str]) 
     assert "sslmode=require" in without_password()
     assert environment()["PGPASSWORD"] == "hunter2"
     close_database()
+
+
+def test_no_secret_of_libpq_stands_on_a_command_line(
+    new_postgres: Callable[..., str], tmp_path: Path
+) -> None:
+    url = new_postgres()
+    open_database(url)
+    database.obj.database = f"{url}{'&' if '?' in url else '?'}sslpassword=hunter3%20x"
+    assert "hunter3" not in without_password()
+    with service_of_secrets() as service:
+        file = Path(service["PGSERVICEFILE"])
+        assert file.stat().st_mode & 0o077 == 0
+        assert file.read_text() == "[triage]\nsslpassword=hunter3 x\n"
+    assert not file.exists()
+    deploy_migrations()
+    write_backup(tmp_path / "one.backup")
+    database.obj.database += "&service=mine"
+    refused = pytest.raises(BackupRefused, match="DATABASE_URL: sslpassword beside a service")
+    with refused as raised, service_of_secrets():
+        pass
+    assert "hunter3" not in str(raised.value)
+    close_database()
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            'pg_dump: error: connection to server on socket "/tmp/x/.s.PGSQL.5432" failed: '
+            'FATAL:  too many connections for role "lim"',
+            "failed: too many connections for role ...",
+        ),
+        (
+            'pg_dump: error: connection to server at "db.internal", port 5432 failed: timeout expired',
+            "failed: timeout expired",
+        ),
+        ("", "failed with code 1"),
+    ],
+)
+def test_a_programs_complaint_is_shown_without_the_address(said: str, shown: str) -> None:
+    assert complaint(1, said) == shown
+    assert complaint(-9, said) == "was killed (signal 9)"
 
 
 def test_the_nightly_backup_is_made_once_a_night_and_the_oldest_go(used: Ledger, tmp_path: Path) -> None:

@@ -43,7 +43,12 @@ def sheet_path(file: Path) -> Path:
 def write_sheet(file: Path, sheet: Sheet) -> None:
     text = json.dumps(asdict(sheet), indent=1) + "\n"
     with open_new(sheet_path(file)) as out:
-        out.write(text.encode())
+        try:
+            out.write(text.encode())
+            out.flush()
+        except BaseException:
+            sheet_path(file).unlink(missing_ok=True)
+            raise
 
 
 def read_sheet(file: Path) -> Sheet | None:
@@ -70,6 +75,8 @@ def open_new(path: Path):  # type: ignore[no-untyped-def]
 
 def kind_of(file: Path) -> Kind:
     """By its first bytes. Raises BackupRefused for what is no backup."""
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise BackupRefused(f"{file} is no regular file; {TAKEN}")
     try:
         with file.open("rb") as source:
             head = source.read(4_096)

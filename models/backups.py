@@ -43,6 +43,8 @@ def write_backup(file: Path, told: Told = silent) -> Sheet:
     Raises BackupRefused where ``file`` is there already, the database holds nothing, or the PostgreSQL client
     is missing or too old, and BackupFailed.
     """
+    if not file.name:
+        raise BackupRefused("a backup needs a name; name the file to write")
     for taken in (file, sheet_path(file)):
         if taken.exists():
             raise BackupRefused(f"{taken} is there already; name another file")
@@ -56,6 +58,7 @@ def write_backup(file: Path, told: Told = silent) -> Sheet:
         part = file.with_name(f"{file.name}.part")
         part.unlink(missing_ok=True)
         open_new(part).close()
+        made = [part]
         try:
             dump = backup_postgres.dump if on_postgres() else backup_sqlite.dump
             rows = dump(part, tables, told)
@@ -63,9 +66,16 @@ def write_backup(file: Path, told: Told = silent) -> Sheet:
             sheet = Sheet(kind, made_at, part.stat().st_size, checksum(part), rows)
             keep(part)
             write_sheet(file, sheet)
+            made.append(sheet_path(file))
             part.rename(file)
-        except BaseException:
-            part.unlink(missing_ok=True)
+        except BaseException as error:
+            for one in made:
+                one.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise BackupFailed(
+                    f"{file}: its disk is full or cannot be written ({type(error).__name__}); free space "
+                    "there or name another folder"
+                ) from None
             raise
     return sheet
 

@@ -1,6 +1,7 @@
 """The nightly backup into BACKUP_DIR, and the rotation of the old ones."""
 
 import logging
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def back_up(folder: Path, keep: int, owner: str, now: datetime) -> Path | None:
         if has_run_well_within("backup", SAME_NIGHT):
             return None
         make_folder(folder)
+        clear_leftovers(folder)
         ending = "dump" if on_postgres() else "db"
         file = folder / f"triage-{now:%Y%m%dT%H%M%SZ}.{ending}"
         sheet = write_backup(file)
@@ -48,6 +50,16 @@ def make_folder(folder: Path) -> None:
         raise BackupRefused(
             f"BACKUP_DIR: {folder} cannot be made ({type(error).__name__}); name a folder that can be written"
         ) from None
+
+
+def clear_leftovers(folder: Path) -> None:
+    """What a nightly backup that was killed left, and no other worker can be writing any more."""
+    for part in folder.glob(f"{NAMED}*.part"):
+        if time.time() - part.stat().st_mtime > LEASE_SECONDS:
+            part.unlink(missing_ok=True)
+    for sheet in folder.glob(f"{NAMED}*.json"):
+        if time.time() - sheet.stat().st_mtime > LEASE_SECONDS and not sheet.with_suffix("").exists():
+            sheet.unlink(missing_ok=True)
 
 
 def rotate(folder: Path, ending: str, keep: int) -> int:

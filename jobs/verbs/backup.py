@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobs.settings import Need, Settings, load_settings
 from jobs.verbs.printing import plain_table, print_json, print_table, remark, say
-from models.backup_files import Told
+from models.backup_files import Told, sheet_path
 from models.backups import restore_backup, write_backup
 from models.database import close_database, on_postgres, open_database
 from models.postgres import UNHURRIED
@@ -59,7 +59,11 @@ def restore(file: Path, *, yes: bool, as_json: bool) -> int:
 
 def saved_name(file: Path) -> Path:
     ending = "dump" if on_postgres() else "db"
-    return file.with_name(f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{file.stem}.{ending}")
+    name = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{file.stem}"
+    names = (f"{name}{again}.{ending}" for again in ("", *(f"-{number}" for number in range(2, 100))))
+    return next(
+        one for one in map(file.with_name, names) if not one.exists() and not sheet_path(one).exists()
+    )
 
 
 def show_rows(rows: Mapping[str, int]) -> None:

@@ -1,6 +1,8 @@
 """Backup and restore on both databases: what comes back, what is refused, and what a failure leaves."""
 
 import json
+import os
+import resource
 import sqlite3
 import subprocess
 import threading
@@ -18,7 +20,7 @@ from models.backups import count_rows, restore_backup, write_backup
 from models.barrier import read_barrier
 from models.cursors import activate, take_lease
 from models.database import close_database, connection, database, on_postgres, open_database, read_clock
-from models.errors import BackupFailed, BackupRefused, WorkersAtWork
+from models.errors import BackupFailed, BackupRefused, StoreError, WorkersAtWork
 from models.job_runs import GOOD_RESULT, record_run
 from models.postgres_programs import complaint, environment, service_of_secrets, without_password
 from models.presence import appear, find_presence, leave
@@ -234,6 +236,11 @@ def test_a_file_that_is_none_is_refused(used: Ledger, tmp_path: Path) -> None:
         restore(file)
     with pytest.raises(BackupRefused, match="cannot be read"):
         restore(tmp_path / "none")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BackupRefused, match="pipe is no regular file"):
+        restore(tmp_path / "pipe")
+    with pytest.raises(BackupRefused, match="name the file"):
+        write_backup(Path())
     with pytest.raises(BackupRefused, match="is there already"):
         write_backup(file)
     with pytest.raises(BackupRefused, match="cannot be written"):
@@ -264,6 +271,51 @@ def test_a_copy_of_sqlite_that_is_damaged_inside_is_refused(tmp_path: Path) -> N
     with pytest.raises(BackupRefused, match="damaged"):
         restore(file)
     close_database()
+
+
+@pytest.fixture
+def sqlite_ledger(tmp_path: Path) -> Iterator[Path]:
+    file = tmp_path / "triage.db"
+    open_database(f"sqlite:////{file}")
+    deploy_migrations()
+    yield file
+    close_database()
+
+
+def test_a_backup_of_another_page_size_is_restored(sqlite_ledger: Path, tmp_path: Path) -> None:
+    Ledger().find("1")
+    file = tmp_path / "one.backup"
+    write_backup(file)
+    for size in (512, 65536):
+        other = tmp_path / f"{size}.backup"
+        with closing(sqlite3.connect(file)) as copy:
+            copy.execute(f"PRAGMA page_size = {size}")
+            copy.execute(f"VACUUM INTO '{other}'")
+        with closing(sqlite3.connect(other)) as copy:
+            assert copy.execute("PRAGMA page_size").fetchone() == (size,)
+            copy.execute("PRAGMA journal_mode = wal")
+        restore(other, over=lambda size=size: tmp_path / f"saved{size}")
+        assert state_of("1") is TicketState.FOUND
+
+
+def test_a_restore_does_not_wait_for_ever_for_the_write_lock(sqlite_ledger: Path, tmp_path: Path) -> None:
+    file = tmp_path / "one.backup"
+    write_backup(file)
+    with connection():
+        database.obj.pragma("busy_timeout", 200)
+    with closing(sqlite3.connect(sqlite_ledger, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="holds the SQLite file's write lock for too long"):
+            restore(file)
+
+
+def test_a_damaged_ledger_is_blamed_and_not_its_backup(sqlite_ledger: Path, tmp_path: Path) -> None:
+    close_database()
+    content = bytearray(sqlite_ledger.read_bytes())
+    content[-4096:] = b"\xff" * 4096
+    sqlite_ledger.write_bytes(content)
+    with pytest.raises(StoreError, match=r"^DATABASE_URL: this SQLite file is damaged; name a new file"):
+        write_backup(tmp_path / "one.backup")
 
 
 @pytest.fixture
@@ -394,6 +446,40 @@ def test_the_nightly_backup_is_made_once_a_night_and_the_oldest_go(used: Ledger,
     record_run("backup", 1.0, GOOD_RESULT, None)
     assert back_up(folder, 3, "another", datetime(2026, 11, 6, 3, tzinfo=UTC)) is None
     assert sorted(one.name for one in folder.glob("triage-*")) == kept
+
+
+def test_what_a_killed_nightly_backup_left_goes_with_the_next(used: Ledger, tmp_path: Path) -> None:
+    folder = tmp_path / "nightly"
+    folder.mkdir()
+    left = [folder / f"triage-20261101T030000Z.{one}" for one in ("dump.part", "db.part", "dump.json")]
+    other, new = folder / "by-hand.dump.part", folder / "triage-20261102T025900Z.dump.part"
+    for file in (*left, other, new):
+        file.touch()
+    for file in (*left, other):
+        os.utime(file, (0, 0))
+    whole = back_up(folder, 3, "one", datetime(2026, 11, 2, 3, tzinfo=UTC))
+    assert whole is not None
+    assert set(folder.iterdir()) == {whole, sheet_path(whole), other, new}
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """From the sheet on no byte can be written."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(
+        "models.backups.keep", lambda _file: resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    )
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_disk_that_is_full_at_the_sheet_leaves_nothing(used: Ledger, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    with pytest.raises(BackupFailed, match=r"x\.dump: its disk is full or cannot be written"):
+        write_backup(folder / "x.dump")
+    assert list(folder.iterdir()) == []
 
 
 def test_a_nightly_backup_that_fails_deletes_no_old_one(used: Ledger, tmp_path: Path) -> None:

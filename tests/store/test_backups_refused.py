@@ -550,3 +550,10 @@ def test_what_is_saved_is_named_for_what_it_is(used: Ledger) -> None:
     name = saved_name(Path("dumps/backup-20261126.sql")).name
     ending = "dump" if on_postgres() else "db"
     assert re.fullmatch(rf"before-restore-\d{{8}}T\d{{6}}Z-backup-20261126\.{ending}", name)
+
+
+def test_what_is_saved_within_a_second_has_a_name_of_its_own(used: Ledger, tmp_path: Path) -> None:
+    file = tmp_path / "one.backup"
+    for _ in range(20):
+        saved_name(file).touch()
+    assert len(list(tmp_path.glob("before-restore-*"))) == 20

@@ -184,6 +184,7 @@ def test_nothing_is_restored_while_another_process_migrates(used: Ledger, tmp_pa
         restore(file, over=lambda: saved)
     assert not saved.exists()
 
+
 def test_a_backup_brings_no_worker_and_no_lease_along(
     used: Ledger, tmp_path: Path, elsewhere: Callable[[], None]
 ) -> None:

@@ -21,7 +21,7 @@ from models.database import (
     read_clock,
     require_writable,
 )
-from models.errors import BackupRefused, StoreError, StoreUnreachable
+from models.errors import BackupRefused, StoreError
 from models.postgres_programs import client
 
 Examination = Callable[[Settings], Iterator[Finding]]
@@ -109,8 +109,8 @@ def examine_database(settings: Settings) -> Iterator[Finding]:
 def examine_writing() -> Finding:
     try:
         require_writable()
-    except StoreUnreachable as error:
-        return fail("database", str(error))
+    except StoreError as error:
+        return fail("database", str(error), mend=error.permanent)
     return ok("database", "answers and takes writes, and commits are durable")
 
 

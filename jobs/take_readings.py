@@ -93,7 +93,7 @@ def limits_of(settings: Settings) -> Limits:
 def take_readings(channels: Sequence[Channel], overlap_seconds: float) -> Readings:
     """Two dozen short queries, 0.1 s at a million tickets.
 
-    Raises StoreError, StoreUnreachable also where nothing can be written, SchemaBehind for old tables.
+    Raises StoreError, also where nothing can be or may be written, SchemaBehind for old tables.
     """
     latency_ms = min(measure_query() for _ in range(QUERY_TRIES))
     require_writable()

@@ -26,7 +26,15 @@ from playhouse.pool import PooledSqliteDatabase
 
 from models.errors import StoreRefused, StoreUnreachable, StoreUnsafe
 from models.postgres import LIMITS, POOL_WAIT_SECONDS, Limits, open_postgres
-from models.store_faults import READ_ONLY, READ_ONLY_FILE, STORE_FAULTS, driver_error, is_known, translated
+from models.store_faults import (
+    NOT_ALLOWED,
+    READ_ONLY,
+    READ_ONLY_FILE,
+    STORE_FAULTS,
+    driver_error,
+    is_known,
+    translated,
+)
 from models.utc import UTC_MILLISECONDS, to_utc
 
 P = ParamSpec("P")
@@ -35,6 +43,15 @@ R = TypeVar("R")
 CONFLICTS = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
 RERUNS = 8
 SQLITE_RERUNS = 2  # each has waited ten seconds for the lock
+#: Of the tables that are there; where none is, whether they may be made.
+MAY_WRITE = """
+WITH ours AS (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relname = ANY(%s))
+SELECT (EXISTS (SELECT FROM ours) OR has_schema_privilege(current_schema(), 'CREATE'))
+AND NOT EXISTS (SELECT FROM ours WHERE NOT (has_table_privilege(oid, 'INSERT')
+    AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')))
+AND NOT EXISTS (SELECT FROM pg_depend d JOIN ours ON ours.oid = d.refobjid JOIN pg_class s ON s.oid = d.objid
+    WHERE CASE s.relkind WHEN 'S' THEN d.deptype = 'a' AND NOT has_sequence_privilege(s.oid, 'USAGE') END)"""
 
 database = DatabaseProxy()
 
@@ -187,10 +204,15 @@ def require_durable_commits() -> None:
 
 @rerun_on_conflict
 def require_writable() -> None:
-    """Raises StoreUnreachable where every write would be refused; writes nothing itself."""
+    """Writes nothing itself. Raises StoreUnreachable, or StoreRefused where this user may not write."""
+    from models.schema_drift import MODELS  # which needs this module
+
     if on_postgres():
         if database.execute_sql("SHOW transaction_read_only").fetchone()[0] == "on":
             raise StoreUnreachable(READ_ONLY.line)
+        tables = [model._meta.table_name for model in MODELS]
+        if not database.execute_sql(MAY_WRITE, (tables,)).fetchone()[0]:
+            raise StoreRefused(NOT_ALLOWED.line)
     elif not os.access(database.obj.database, os.W_OK):
         raise StoreUnreachable(READ_ONLY_FILE.line)
 

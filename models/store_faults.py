@@ -43,16 +43,18 @@ READ_ONLY_FILE = Remedy(
     "disk is mounted read-only",
     ("readonly database",),
 )
+NOT_ALLOWED = Remedy(
+    "DATABASE_URL: this user may not do that here; make it the owner of the tables, or GRANT ALL ON ALL "
+    "TABLES IN SCHEMA ... TO it, and the same ON ALL SEQUENCES; to migrate it must own them and have CREATE "
+    "ON SCHEMA",
+    ("42501",),
+    StoreRefused,
+)
 # What comes first counts: a message may hold words of several.
 REMEDIES = (
     READ_ONLY,
     READ_ONLY_FILE,
-    Remedy(
-        "DATABASE_URL: this user may not do that here; make it the owner of the tables, or GRANT ALL ON ALL "
-        "TABLES IN SCHEMA ... TO it; to migrate it must own them and have CREATE ON SCHEMA",
-        ("42501",),
-        StoreRefused,
-    ),
+    NOT_ALLOWED,
     Remedy("the database server's disk is full; free space there or give it a larger one", ("53100",)),
     Remedy("the database server is out of memory; give it more, or lower DB_POOL_SIZE", ("53200",)),
     Remedy(

@@ -121,6 +121,19 @@ def test_a_read_only_database_is_found_by_health_and_doctor(postgres_bench: Benc
     assert levels(examined)["migrations"] == "ok"
 
 
+def test_who_may_only_read_is_found_by_health_and_doctor(postgres_bench: Bench, server_url: str) -> None:
+    postgres_bench.run("migrate")
+    with_server(server_url, "DROP ROLE IF EXISTS watcher")
+    with_server(server_url, "CREATE ROLE watcher LOGIN PASSWORD 'x' IN ROLE pg_read_all_data")
+    url = f"postgresql://watcher:x@{postgres_bench.env['DATABASE_URL'].split('@', 1)[1]}"
+    examined = postgres_bench.run("doctor", "--json", DATABASE_URL=url)
+    assert (examined.code, levels(examined)["database"]) == (2, "fail")
+    assert "this user may not do that here" in line_of(examined, "database")
+    assert levels(examined)["migrations"] == "ok"
+    done = postgres_bench.run("health", "--json", DATABASE_URL=url)
+    assert (done.code, done.json["error"]) == (2, line_of(examined, "database"))
+
+
 OLD_CLIENT = '#!/bin/sh\necho "$(basename $0) (PostgreSQL) 9.6.1"\n'
 
 

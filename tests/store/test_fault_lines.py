@@ -167,6 +167,35 @@ def test_a_read_only_database_is_found_without_a_write(
     assert line_of(require_writable) == line_of(lambda: (open_database(url), deploy_migrations()))
 
 
+def test_who_may_only_read_is_told_before_the_first_write(
+    server_url: str, new_postgres: Callable[..., str]
+) -> None:
+    url = new_postgres()
+    with_server(server_url, "DROP ROLE IF EXISTS reader")
+    with_server(server_url, "CREATE ROLE reader LOGIN PASSWORD 'x' IN ROLE pg_read_all_data")
+    reading = f"postgresql://reader:x@{url.split('@', 1)[1]}"
+    open_database(reading)
+    assert "CREATE ON SCHEMA" in line_of(require_writable, StoreRefused)
+    open_database(url)
+    deploy_migrations()
+    close_database()
+
+    def refused() -> str:
+        open_database(reading)
+        return line_of(require_writable, StoreRefused)
+
+    found = refused()
+    open_database(reading)
+    assert line_of(lambda: take_lease("poll", "one", 60), StoreRefused) == found
+    for given in ("INSERT, UPDATE ON ALL TABLES", "DELETE ON ALL TABLES", "ALL ON ALL SEQUENCES"):
+        assert refused() == found
+        run_there(url, f"GRANT {given} IN SCHEMA public TO reader")
+    open_database(reading)
+    require_writable()
+    close_database()
+    run_there(url, "DROP OWNED BY reader")
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A migrated SQLite file."""

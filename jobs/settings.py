@@ -172,8 +172,7 @@ def load_settings(
     """
     used = set(DATABASE_SETTINGS if needs == Need.DATABASE else Settings.model_fields)
     env_file = check.read_env_file(Path(".env"))
-    written = {line.name: line.value for line in env_file if line.value is not None}
-    found = {**_without_blanks(written), **_without_blanks(EnvSettingsSource(Settings)())}
+    found = _read_given(env_file)
     found = {name: value for name, value in found.items() if name in TUNING_SETTINGS or not isolated}
     ours = {name.lower(): value for name, value in (overrides or {}).items()}
     values = {name: value for name, value in {**found, **_without_blanks(ours)}.items() if name in used}
@@ -189,6 +188,16 @@ def load_settings(
         raise SettingsError(_message(mistakes, broken, hints))
     settings._warnings = (*hints, *_find_doubtful(settings))
     return settings
+
+
+def given_settings() -> set[str]:
+    """The names, as the fields are called, that the environment or ``.env`` gives a value, right or wrong."""
+    return set(_read_given(check.read_env_file(Path(".env"))))
+
+
+def _read_given(env_file: Iterable[check.EnvLine]) -> dict[str, str]:
+    written = {line.name: line.value for line in env_file if line.value is not None}
+    return {**_without_blanks(written), **_without_blanks(EnvSettingsSource(Settings)())}
 
 
 def _without_blanks(values: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from jobs.check_health import Check, HealthReport, Status, check_health, report_unread
 from jobs.errors import SettingsError
-from jobs.settings import CHANNEL_SETTINGS, MODEL_SETTINGS, Need, Settings, load_settings
+from jobs.settings import CHANNEL_SETTINGS, MODEL_SETTINGS, Need, Settings, given_settings, load_settings
 from jobs.take_readings import limits_of, take_readings
 from jobs.verbs.faults import MISUSED, UNREACHED
 from jobs.verbs.printing import print_json, say
@@ -14,7 +14,11 @@ from models.database import close_database, open_database
 from models.errors import StoreError
 
 SERVICE_SETTINGS = {"hubspot_access_token", *CHANNEL_SETTINGS, *MODEL_SETTINGS}
-ALONE = "no service is set here: the database alone was judged, and a paused channel is not seen"
+ALONE = Check(
+    "settings",
+    ok=True,
+    line="no service is set here: the database alone was judged, and a paused channel is not seen",
+)
 
 
 def show_health(*, as_json: bool) -> int:
@@ -40,12 +44,9 @@ def read_settings() -> tuple[Settings, list[Check]]:
 
     Who sets no service at all, to watch the database, misses none.
     """
-    with suppress(SettingsError):
-        given = load_settings(needs=Need(0))
-        if not given.model_fields_set & SERVICE_SETTINGS:
-            return given, [Check("settings", ok=True, line=ALONE)]
+    is_alone = not given_settings() & SERVICE_SETTINGS
     try:
-        return load_settings(), []
+        return load_settings(needs=Need(0) if is_alone else Need.LIVE), [ALONE] if is_alone else []
     except SettingsError as error:
         mistakes = [Check("settings", ok=False, line=line) for line in str(error).splitlines()[1:]]
         with suppress(SettingsError):

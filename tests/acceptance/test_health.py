@@ -89,6 +89,18 @@ def test_where_no_service_is_set_the_database_alone_is_judged(bench: Bench) -> N
     assert (late.code, late.json["status"]) == (1, "degraded")
 
 
+@pytest.mark.parametrize("wrong", [{"RETENTION_DAYS": "abc"}, {"DATABASE_URL": "mysql://u@h/x"}])
+def test_where_no_service_is_set_none_is_missed_beside_a_mistake(
+    sqlite_bench: Bench, wrong: dict[str, str]
+) -> None:
+    unset = dict.fromkeys(sqlite_bench.vendors.settings, "")
+    done = sqlite_bench.run("health", **unset, **wrong)
+    assert done.code == 2
+    said = done.out + done.err
+    assert next(iter(wrong)) in said
+    assert "missing" not in said
+
+
 def test_wrong_settings_end_it_with_2_and_the_database_is_judged_all_the_same(bench: Bench) -> None:
     bench.run("migrate")
     done = bench.run("health", "--json", DISCORD_WEBHOOK_URL="", DISCORD_PING="everyone")

@@ -8,6 +8,7 @@ from jobs.errors import SettingsError
 from jobs.settings import CHANNEL_SETTINGS, MODEL_SETTINGS, Need, Settings, given_settings, load_settings
 from jobs.take_readings import limits_of, take_readings
 from jobs.verbs.faults import MISUSED, UNREACHED
+from jobs.verbs.ledger import require_made
 from jobs.verbs.printing import print_json, say
 from jobs.wiring import build_channels
 from models.database import close_database, open_database
@@ -63,6 +64,7 @@ def read_report(settings: Settings, judged: list[Check]) -> HealthReport:
 def read_ledger(settings: Settings, *, may_raise: bool) -> HealthReport:
     channels = build_channels(settings) if settings.model_fields_set & CHANNEL_SETTINGS else []
     try:
+        require_made(settings)
         open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
         readings = take_readings(channels, float(settings.poll_overlap_seconds))
     except StoreError as error:

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from jobs.errors import InputError
-from jobs.settings import Need, load_settings
+from jobs.settings import Need, Settings, load_settings
 from jobs.verbs.printing import plain_table, print_json, print_table, say
 from models import held, schema
-from models.database import close_database, open_database
+from models.database import close_database, may_exist, open_database, sqlite_path
+from models.errors import StoreRefused
 from models.held import Release
 from models.postgres import LIMITS, Limits
 from models.tickets import TicketState, list_tickets
@@ -73,8 +74,10 @@ def release(ticket_id: str, *, resend: bool) -> int:
 
 
 @contextmanager
-def ledger(limits: Limits = LIMITS) -> Iterator[None]:
+def ledger(limits: Limits = LIMITS, *, may_make: bool = True) -> Iterator[None]:
     settings = load_settings(needs=Need.DATABASE)
+    if not may_make:
+        require_made(settings)
     open_database(settings.database_url.get_secret_value(), settings.db_pool_size, limits)
     try:
         yield
@@ -84,6 +87,16 @@ def ledger(limits: Limits = LIMITS) -> Iterator[None]:
 
 @contextmanager
 def migrated_ledger() -> Iterator[None]:
-    with ledger():
+    with ledger(may_make=False):
         schema.require_current()
         yield
+
+
+def require_made(settings: Settings) -> None:
+    """Raise StoreRefused where to open SQLite's file would make it: a mistyped path is no ledger."""
+    url = settings.database_url.get_secret_value()
+    if not may_exist(url):
+        raise StoreRefused(
+            f"DATABASE_URL: the file {sqlite_path(url).absolute()} is not there; the first run or "
+            "python main.py migrate deploy makes it; check the path"
+        )

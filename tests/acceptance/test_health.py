@@ -70,9 +70,11 @@ def test_a_database_out_of_reach_degrades_it(sqlite_bench: Bench) -> None:
 
 
 def test_a_database_that_is_behind_ends_it_with_2(sqlite_bench: Bench) -> None:
+    sqlite_bench.run("migrate")
+    sqlite_bench.run("migrate", "rollback", "--yes")
     behind = sqlite_bench.run("health", "--json")
     assert behind.code == 2
-    assert "migrate deploy" in behind.json["error"]
+    assert "1 migration(s) behind" in behind.json["error"]
 
 
 def test_where_no_service_is_set_the_database_alone_is_judged(bench: Bench) -> None:
@@ -214,6 +216,16 @@ def test_procedures_that_no_prompt_can_hold_are_a_warning(sqlite_bench: Bench) -
 def test_doctor_makes_no_database_file(sqlite_bench: Bench) -> None:
     assert "no file yet" in line_of(sqlite_bench.run("doctor", "--json"), "database")
     assert not (sqlite_bench.folder / "triage.db").exists()
+
+
+@pytest.mark.parametrize("command", ["health", "stats", "tickets", "resend 1", "confirm 1", "retention"])
+def test_a_mistyped_path_becomes_no_database(sqlite_bench: Bench, command: str) -> None:
+    done = sqlite_bench.run(*command.split(), DATABASE_URL="sqlite:///nofile.db")
+    assert done.code == 2, done.out + done.err
+    (line,) = done.error_lines
+    assert f"{sqlite_bench.folder}/nofile.db is not there" in line
+    assert "migrate deploy" in line
+    assert not list(sqlite_bench.folder.glob("nofile*"))
 
 
 def test_a_person_reads_a_line_for_each(sqlite_bench: Bench) -> None:

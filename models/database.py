@@ -27,6 +27,7 @@ from playhouse.pool import PooledSqliteDatabase
 from models.errors import StoreRefused, StoreUnreachable, StoreUnsafe
 from models.postgres import LIMITS, POOL_WAIT_SECONDS, Limits, open_postgres
 from models.store_faults import (
+    NO_SCHEMA,
     NOT_ALLOWED,
     READ_ONLY,
     READ_ONLY_FILE,
@@ -47,7 +48,7 @@ SQLITE_RERUNS = 2  # each has waited ten seconds for the lock
 MAY_WRITE = """
 WITH ours AS (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = current_schema() AND c.relname = ANY(%s))
-SELECT (EXISTS (SELECT FROM ours) OR has_schema_privilege(current_schema(), 'CREATE'))
+SELECT current_schema(), (EXISTS (SELECT FROM ours) OR has_schema_privilege(current_schema(), 'CREATE'))
 AND NOT EXISTS (SELECT FROM ours WHERE NOT (has_table_privilege(oid, 'INSERT')
     AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')))
 AND NOT EXISTS (SELECT FROM pg_depend d JOIN ours ON ours.oid = d.refobjid JOIN pg_class s ON s.oid = d.objid
@@ -211,7 +212,10 @@ def require_writable() -> None:
         if database.execute_sql("SHOW transaction_read_only").fetchone()[0] == "on":
             raise StoreUnreachable(READ_ONLY.line)
         tables = [model._meta.table_name for model in MODELS]
-        if not database.execute_sql(MAY_WRITE, (tables,)).fetchone()[0]:
+        schema, may_write = database.execute_sql(MAY_WRITE, (tables,)).fetchone()
+        if schema is None:
+            raise StoreRefused(NO_SCHEMA.line)
+        if not may_write:
             raise StoreRefused(NOT_ALLOWED.line)
     elif not os.access(database.obj.database, os.W_OK):
         raise StoreUnreachable(READ_ONLY_FILE.line)

@@ -50,11 +50,18 @@ NOT_ALLOWED = Remedy(
     ("42501",),
     StoreRefused,
 )
+NO_SCHEMA = Remedy(
+    "DATABASE_URL: search_path names no schema that is there; CREATE SCHEMA it, or correct the options in "
+    "the URL (or what ALTER ROLE or ALTER DATABASE ... SET search_path)",
+    ("3F000",),
+    StoreRefused,
+)
 # What comes first counts: a message may hold words of several.
 REMEDIES = (
     READ_ONLY,
     READ_ONLY_FILE,
     NOT_ALLOWED,
+    NO_SCHEMA,
     Remedy("the database server's disk is full; free space there or give it a larger one", ("53100",)),
     Remedy("the database server is out of memory; give it more, or lower DB_POOL_SIZE", ("53200",)),
     Remedy(
@@ -81,6 +88,27 @@ REMEDIES = (
     Remedy(
         "the database server is starting, stopping or recovering; wait, its log says why",
         ("is starting up", "is shutting down", "in recovery mode", "not yet accepting connections"),
+    ),
+    Remedy(
+        "DATABASE_URL: the server refuses a parameter that options= or another word after the ? gives it; "
+        "correct its name and value (PGOPTIONS too)",
+        (
+            "unrecognized configuration parameter",
+            "invalid value for parameter",
+            "invalid command-line argument",
+        ),
+        StoreRefused,
+    ),
+    Remedy(
+        "DATABASE_URL: the port or an option after the ? has a value that cannot be used; correct it "
+        "(service= needs an entry in pg_service.conf)",
+        (r"^invalid \w+ value", "^invalid port number", "definition of service", "service file"),
+        StoreRefused,
+    ),
+    Remedy(
+        "DATABASE_URL: no server there is what target_session_attrs asks for; name one that takes writes, "
+        "and use target_session_attrs=read-write or leave it out",
+        ("session is (not )?read-only", "server is (not )?in hot standby mode"),
     ),
     Remedy(
         "DATABASE_URL: the server has no TLS and sslmode requires it; switch TLS on there, or in a network "
@@ -160,6 +188,7 @@ REMEDIES = (
 CONNECTING = re.compile("connection to server|could not translate host name")
 REASONS = (
     "Connection refused",
+    "No such file or directory",
     "could not translate host name",
     "timeout expired",
     "server closed the connection",

@@ -287,3 +287,45 @@ def test_only_where_nobody_answers_the_url_is_in_doubt() -> None:
     line = line_of(lambda: open_database("postgresql://nobody:secret-word@127.0.0.1:1/none"))
     assert "cannot be reached (Connection refused)" in line
     assert ASKS_FOR_THE_URL in line
+
+
+#: The option in the URL, what the line says, and whether it is for the URL alone to mend.
+OPTIONS = {
+    "options=-cgeheim%3D1": ("a parameter", StoreRefused),
+    "options=-cwork_mem%3Dgeheim": ("a parameter", StoreRefused),
+    "options=-z": ("a parameter", StoreRefused),
+    "client_encoding=geheim": ("a parameter", StoreRefused),
+    "service=geheim": ("service=", StoreRefused),
+    "sslmode=geheim": ("cannot be used", StoreRefused),
+    "port=geheim": ("cannot be used", StoreRefused),
+    "target_session_attrs=standby": ("target_session_attrs", StoreUnreachable),
+    "target_session_attrs=read-only": ("target_session_attrs", StoreUnreachable),
+}
+
+
+def with_option(url: str, option: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{option}"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_of_the_url_is_not_told_as_an_outage(server_url: str, option: str) -> None:
+    words, fault = OPTIONS[option]
+    line = line_of(lambda: open_database(with_option(server_url, option)), fault)
+    assert line.startswith("DATABASE_URL: ")
+    assert words in line
+    assert "geheim" not in line
+
+
+def test_a_search_path_to_no_schema_is_told_before_and_at_the_first_write(
+    new_postgres: Callable[..., str],
+) -> None:
+    url = with_option(new_postgres(), "options=-csearch_path%3Dgeheim")
+    for work in (require_writable, deploy_migrations):
+        open_database(url)
+        line = line_of(work, StoreRefused)
+        assert "search_path names no schema" in line
+
+
+def test_a_socket_that_is_not_there_is_told(tmp_path: Path) -> None:
+    line = line_of(lambda: open_database(f"postgresql://u@/x?host={tmp_path}"))
+    assert "cannot be reached (No such file or directory)" in line

@@ -20,9 +20,12 @@ from models.database import (
     open_database,
     read_clock,
     require_writable,
+    sqlite_path,
 )
 from models.errors import BackupRefused, StoreError
 from models.postgres_programs import client
+
+LONGEST_NAME = 255  #: of one file or folder, on every file system that is usual
 
 Examination = Callable[[Settings], Iterator[Finding]]
 
@@ -92,10 +95,11 @@ def examine_ours_alone() -> Iterator[Finding]:
 
 
 def examine_database(settings: Settings) -> Iterator[Finding]:
-    if not may_exist(settings.database_url.get_secret_value()):
-        yield ok("database", "there is no file yet; the first run makes it")
+    url = settings.database_url.get_secret_value()
+    if not may_exist(url):
+        yield examine_new_file(sqlite_path(url))
         return
-    open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
+    open_database(url, settings.db_pool_size)
     try:
         read_clock()
         yield examine_writing()
@@ -104,6 +108,14 @@ def examine_database(settings: Settings) -> Iterator[Finding]:
             yield examine_clients()
     finally:
         close_database()
+
+
+def examine_new_file(file: Path) -> Finding:
+    folder = file.absolute().parent
+    fault = find_fault(file) or (None if folder.is_dir() else f"the folder {folder} is not there; create it")
+    if fault:
+        return fail("database", f"DATABASE_URL: {fault}", mend=True)
+    return ok("database", "there is no file yet; the first run makes it")
 
 
 def examine_writing() -> Finding:
@@ -142,11 +154,9 @@ def examine_backups(settings: Settings) -> Iterator[Finding]:
     if folder is None:
         yield ok("backups", "BACKUP_DIR is not set: none is made at night")
         return
-    there = first_that_exists(folder.absolute())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        line = f"BACKUP_DIR: {folder} cannot be written on this machine; name a folder that can be"
-        yield fail("backups", line, mend=True)
-    elif there != folder.absolute():
+    if fault := find_fault(folder):
+        yield fail("backups", f"BACKUP_DIR: {fault}", mend=True)
+    elif not folder.exists():
         line = (
             f"BACKUP_DIR: {folder} is not on this machine; the first backup makes it, but in a container "
             "without a volume there its backups are gone with the next deployment"
@@ -156,8 +166,19 @@ def examine_backups(settings: Settings) -> Iterator[Finding]:
         yield ok("backups", "BACKUP_DIR can be written")
 
 
-def first_that_exists(path: Path) -> Path:
-    return next(one for one in (path, *path.parents) if os.path.lexists(one))
+def find_fault(path: Path) -> str | None:
+    """Why ``path`` cannot be made or written to, as far as can be seen without doing so."""
+    there = next(one for one in (path.absolute(), *path.absolute().parents) if os.path.lexists(one))
+    if there != path.absolute():
+        if str(path).startswith("~"):
+            return f"{path} is taken as it stands, ~ is not read; write the whole path"
+        if ":" in str(path).partition("/")[0]:
+            return "what it names is an address, no place on this machine; name a folder, or mount it as one"
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+            return f"a name in it is too long, more than {LONGEST_NAME} bytes; shorten it"
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        return f"{path} cannot be written on this machine; name a place that can be"
+    return None
 
 
 def known_portal(settings: Settings) -> str | None:

@@ -117,7 +117,7 @@ def sqlite_path(url: str) -> Path:
 
 def may_exist(url: str) -> bool:
     """False for a SQLite file that is not there: to open it would make it. Connects to nothing."""
-    return not url.startswith("sqlite") or sqlite_path(url).exists()
+    return not url.startswith("sqlite") or os.path.exists(sqlite_path(url))
 
 
 def on_postgres() -> bool:

@@ -180,6 +180,10 @@ def test_backup_programs_that_are_too_old_are_found_before_the_night(
         ("new/backups", "warn", "is not on this machine"),
         ("taken", "fail", "cannot be written"),
         ("taken/backups", "fail", "cannot be written"),
+        ("x" * 300, "fail", "a name in it is too long"),
+        ("s3:/bucket/x", "fail", "no place on this machine"),
+        ("s3://bucket/x", "fail", "no place on this machine"),
+        ("~/x", "fail", "~ is not read"),
     ],
 )
 def test_the_folder_for_backups_is_looked_at_and_not_made(
@@ -216,6 +220,14 @@ def test_procedures_that_no_prompt_can_hold_are_a_warning(sqlite_bench: Bench) -
 def test_doctor_makes_no_database_file(sqlite_bench: Bench) -> None:
     assert "no file yet" in line_of(sqlite_bench.run("doctor", "--json"), "database")
     assert not (sqlite_bench.folder / "triage.db").exists()
+
+
+@pytest.mark.parametrize("file", ["x" * 300, "none/new.db", "taken/new.db", "~/new.db"])
+def test_doctor_does_not_promise_a_file_that_cannot_be_made(sqlite_bench: Bench, file: str) -> None:
+    (sqlite_bench.folder / "taken").write_text("a file")
+    done = sqlite_bench.run("doctor", "--json", DATABASE_URL=f"sqlite:///{file}")
+    assert (done.code, levels(done)["database"]) == (2, "fail"), done.out + done.err
+    assert line_of(done, "database").startswith("DATABASE_URL: ")
 
 
 @pytest.mark.parametrize("command", ["health", "stats", "tickets", "resend 1", "confirm 1", "retention"])

@@ -91,7 +91,7 @@ def restore(file: Path, kind: Kind, replaced: Sequence[str], told: Told) -> None
     """
     command = [client("psql"), "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--no-password"]
     command += ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", without_password(but="options")]
-    guarded = f"{database.obj.asked_options} {READ_ONLY if takes_options() else ''}"
+    guarded = f"{database.obj.asked_options} {READ_ONLY if takes_options() else ''}".strip()
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
         with started(command, guarded, stdin=subprocess.PIPE, stdout=said, stderr=complaints) as psql:
             with suppress(BrokenPipeError), psql.stdin as script:
@@ -107,7 +107,8 @@ def restore(file: Path, kind: Kind, replaced: Sequence[str], told: Told) -> None
 
 def takes_options() -> bool:
     """A proxy between may refuse them; then the pool has left its own out."""
-    return bool(database.obj.connect_params["options"] != database.obj.asked_options)
+    pool = database.obj
+    return bool(not pool.settings or pool.connect_params["options"] != pool.asked_options)
 
 
 def outcome_of(begun: str, code: int) -> str | None:

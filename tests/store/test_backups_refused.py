@@ -218,6 +218,30 @@ def test_a_file_that_changes_how_psql_prints_is_restored(used_postgres: str, tmp
     assert rows()["processed_tickets"] == 1
 
 
+def test_a_url_that_names_every_limit_keeps_the_guard(used_postgres: str, tmp_path: Path) -> None:
+    limits = ("idle_in_transaction_session_timeout", "statement_timeout", "lock_timeout")
+    options = "%20".join(f"-c%20{name}%3D60s" for name in limits)
+    close_database()
+    open_database(f"{used_postgres}{'&' if '?' in used_postgres else '?'}options={options}")
+    file, before = tmp_path / "ledger.sql", rows()
+    rolled_back_first(used_postgres, file)
+    with pytest.raises(BackupFailed, match="read-only transaction; the database is as it was"):
+        restore(file)
+    assert rows() == before
+
+
+def test_behind_a_proxy_that_takes_no_options_nothing_is_promised(
+    used_postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(database.obj.connect_params, "options", "")
+    file, good = tmp_path / "ledger.sql", saved(tmp_path)
+    mistakes_let_pass(used_postgres, file)
+    with pytest.raises(BackupFailed, match="perhaps all of it was restored"):
+        restore(file)
+    restore(good)
+    assert rows()["processed_tickets"] == 1
+
+
 def test_a_notice_is_no_error(used_postgres: str, tmp_path: Path) -> None:
     file = tmp_path / "ledger.sql"
     noticed = "CREATE TABLE IF NOT EXISTS public.processed_tickets (x int);"

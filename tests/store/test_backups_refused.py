@@ -28,6 +28,7 @@ from models.errors import BackupFailed, BackupRefused, SchemaBehind, SchemaForei
 from models.postgres_programs import started
 from models.schema import deploy_migrations
 from tests.conftest import connect, run_there, use_clients, with_server
+from tests.fakes.postgres_proxy import postgres_proxy
 from tests.store.conftest import Ledger
 
 OVERLAP = timedelta(minutes=15)
@@ -231,15 +232,18 @@ def test_a_url_that_names_every_limit_keeps_the_guard(used_postgres: str, tmp_pa
 
 
 def test_behind_a_proxy_that_takes_no_options_nothing_is_promised(
-    used_postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server_url: str, used_postgres: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(database.obj.connect_params, "options", "")
     file, good = tmp_path / "ledger.sql", saved(tmp_path)
     mistakes_let_pass(used_postgres, file)
-    with pytest.raises(BackupFailed, match="perhaps all of it was restored"):
-        restore(file)
-    restore(good)
-    assert rows()["processed_tickets"] == 1
+    close_database()
+    with postgres_proxy(server_url, refuses_options=True) as proxy:
+        open_database(proxy.url_of(parse_dsn(used_postgres)["dbname"]))
+        with pytest.raises(BackupFailed, match="perhaps all of it was restored"):
+            restore(file)
+        restore(good)
+        assert rows()["processed_tickets"] == 1
+        close_database()
 
 
 def test_a_notice_is_no_error(used_postgres: str, tmp_path: Path) -> None:

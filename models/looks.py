@@ -5,7 +5,7 @@ A card that was found is recorded by ``sends.record_sent``, as a late answer is.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from peewee import SQL
@@ -19,6 +19,8 @@ from models.tickets import ProcessedTicket, TicketState, list_parts
 from models.utc import to_utc
 
 held = ProcessedTicket.alias("held")
+#: What a restore holds may have been sent since the ticket was created, which HubSpot's clock tells.
+CLOCKS_APART = timedelta(hours=1)
 # A literal, since SQLite cannot see behind a parameter that a partial index will do.
 IS_HELD = SQL(f"held.state = '{TicketState.UNCONFIRMED}'")
 
@@ -83,6 +85,8 @@ def to_doubt(
 ) -> Doubt:
     first = first_at or sending_at or created_at
     seconds = (cast(datetime, to_utc(now)) - (sending_at or first)).total_seconds()
+    if error in HELD_BY_BARRIER:
+        first -= CLOCKS_APART
     parts = tuple(parts_of(ticket_id, merged))
     return Doubt(ticket_id, attempt, place, nonce, first, seconds, parts, error != RESTORED_UNSEEN)
 

@@ -8,7 +8,7 @@ from models.tickets import TicketState as T
 from tests.store.ledger_model import Card, Lease, Ledger, give_back, mine
 from tests.store.ledger_model_sends import conclude_claim, current
 
-RESTORED = "restored"
+RESTORED, HOUR = "restored", 3600.0
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,19 @@ def find_doubts(ledger: Ledger, channel: str) -> dict[str, Doubt]:
             card.attempts,
             card.place,
             card.nonce,
-            card.first_sending_at,
+            looked_from(card),
             ledger.now - (card.first_sending_at or 0.0 if card.sending_at is None else card.sending_at),
             parts_to_look_for(ledger, one, card),
         )
         for one, card in cards.items()
         if card.state == D.UNCONFIRMED and ledger.tickets[one].state == T.UNCONFIRMED
     }
+
+
+def looked_from(card: Card) -> float | None:
+    """What a restore holds has a time of HubSpot's clock."""
+    since = card.first_sending_at
+    return since - HOUR if since is not None and card.last_error == RESTORED else since
 
 
 def parts_to_look_for(ledger: Ledger, ticket_id: str, card: Card) -> frozenset[str]:

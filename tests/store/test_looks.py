@@ -275,6 +275,14 @@ def test_a_restored_delivery_counts_from_what_is_known_of_it(world: World) -> No
     assert doubt.seconds > 0
 
 
+def test_what_a_restore_holds_is_looked_for_from_an_hour_before_its_creation(world: World) -> None:
+    world.doubt("1")
+    world.edit("1", sending_at=None, first_sending_at=CREATED, last_error="restored")
+    (doubt,) = find_doubts(BOT)
+    assert doubt.first_at == CREATED - timedelta(hours=1)
+    assert abs(datetime.now(UTC) - CREATED - timedelta(seconds=doubt.seconds)) < timedelta(minutes=1)
+
+
 def test_the_last_cards_of_a_place_are_the_evidence(world: World) -> None:
     for ticket_id in ("1", "2", "3"):
         world.tell(ticket_id)

@@ -27,6 +27,7 @@ from jobs.run_report import Result
 from jobs.sweep_tickets import is_sweep_due, sweep_tickets
 from models import claims, cursors, releases
 from models.errors import StoreError, StoreUnreachable, WrongPortal
+from models.utc import to_utc
 from tests.simulation.clock import DAY, HOUR, MachineClock
 from tests.simulation.hubspot import WorldClient
 from tests.simulation.scheduler import Process
@@ -238,17 +239,25 @@ class Worker:
                 self._attempt("retention", self._forget)
 
     def _forget(self) -> str | None:
-        report = prune_records(
-            self.shape.retention_days,
-            dry_run=False,
-            overlap=self._parts.overlap,
-            sleep=self.scheduler.sleep,
-            clock=self.clock.utc,
-            stop=self.stopping.is_set,
-        )
-        if report.horizon.at is not None:
-            self.world.truth.horizons.append((self.scheduler.time.now, report.horizon.at.timestamp()))
+        try:
+            prune_records(
+                self.shape.retention_days,
+                dry_run=False,
+                overlap=self._parts.overlap,
+                sleep=self.scheduler.sleep,
+                clock=self.clock.utc,
+                stop=self.stopping.is_set,
+            )
+        finally:
+            self._note_horizon()
         return None
+
+    def _note_horizon(self) -> None:
+        """Where it stands: retention raises it first, and may fail or die after."""
+        found = self.world.outside.rows("SELECT horizon_at FROM poll_cursors WHERE name = 'ledger'")
+        for at in (to_utc(row["horizon_at"]) for row in found):
+            if at is not None:
+                self.world.truth.horizons.append((self.scheduler.time.now, at.timestamp()))
 
     def _drain_loop(self, handling: Handling) -> None:
         def drain() -> str | None:

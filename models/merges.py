@@ -10,6 +10,7 @@ from datetime import datetime
 
 from peewee import SQL, Case, Function, fn
 
+from models.barrier import RESTORED, RESTORED_UNSEEN
 from models.claims import MAYBE_TOLD, lock_rows
 from models.counts import count_settled
 from models.database import clock, read_clock, rerun_on_conflict, transaction
@@ -66,6 +67,8 @@ def join_parts(merge: Merge, source: Source) -> Joined:
         decision = decide(parts, merge.new_id, known)
         in_flight = DeliveryState.SENDING in parts[decision.survivor].deliveries
         carry_out(decision, rows[decision.survivor], in_flight=in_flight)
+        if rows[decision.survivor].state == TicketState.UNCONFIRMED:
+            ask_for_parts(decision.survivor)
         return Joined(decision.survivor, decision.merged, int(decision.opens))
 
 
@@ -168,6 +171,13 @@ def carry_out(decision: Decision, survivor: ProcessedTicket, *, in_flight: bool)
     if changes:
         changed = ProcessedTicket.update(**changes, updated_at=clock())
         changed.where(ProcessedTicket.ticket_id == survivor.ticket_id).execute()
+
+
+def ask_for_parts(ticket_id: str) -> None:
+    """What the ticket became part of, or its new parts, may have parts of which only HubSpot knows."""
+    held = (Delivery.ticket_id == ticket_id) & (Delivery.state == DeliveryState.UNCONFIRMED)
+    unseen = Delivery.update(last_error=RESTORED_UNSEEN)
+    unseen.where(held, Delivery.last_error == RESTORED).execute()
 
 
 def settle_merged(ticket_ids: Sequence[str], survivor_id: str) -> None:

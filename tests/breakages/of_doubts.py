@@ -52,6 +52,14 @@ DOUBTS: tuple[Breakage, ...] = (
         TEST_LOOKS,
     ),
     broken(
+        "restore barrier",
+        "a merge of what a restore holds asks for no more parts",
+        MERGES,
+        "        if rows[decision.survivor].state == TicketState.UNCONFIRMED:\n",
+        "        if rows[decision.survivor].state == TicketState.MERGED:\n",
+        TEST_LOOKS,
+    ),
+    broken(
         "rule 5",
         "the clock difference to Discord is left out",
         HISTORY,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from models.deliveries import DeliveryState as D
 from models.tickets import TicketState as T
 from tests.store.ledger_model import HELD, Card, Ledger, give_back, settle_notified
-from tests.store.ledger_model_looks import RESTORED
+from tests.store.ledger_model_looks import BY_A_RESTORE
 
 
 def resend_ticket(ledger: Ledger, ticket_id: str) -> str:
@@ -57,7 +57,7 @@ def give_notices_back(ledger: Ledger, channel: str, ids: Iterable[str]) -> None:
 def take_restored(ledger: Ledger, channel: str, more_than: int) -> int | None:
     """All that a restore holds, in one sentence; None where they are few."""
     cards = [card for (one, name), card in ledger.cards.items() if name == channel and is_held(ledger, one)]
-    doubted = [card for card in cards if (card.state, card.last_error) == (D.UNCONFIRMED, RESTORED)]
+    doubted = [card for card in cards if card.state == D.UNCONFIRMED and card.last_error in BY_A_RESTORE]
     unnamed = [card for card in doubted if card.notice_at is None]
     if len(unnamed) <= more_than:
         return None

@@ -8,7 +8,8 @@ from models.tickets import TicketState as T
 from tests.store.ledger_model import Card, Lease, Ledger, give_back, mine
 from tests.store.ledger_model_sends import conclude_claim, current
 
-RESTORED, HOUR = "restored", 3600.0
+RESTORED, RESTORED_UNSEEN = BY_A_RESTORE = "restored", "restored_unseen"
+HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,14 @@ def find_doubts(ledger: Ledger, channel: str) -> dict[str, Doubt]:
 def looked_from(card: Card) -> float | None:
     """What a restore holds has a time of HubSpot's clock."""
     since = card.first_sending_at
-    return since - HOUR if since is not None and card.last_error == RESTORED else since
+    return since - HOUR if since is not None and card.last_error in BY_A_RESTORE else since
 
 
 def parts_to_look_for(ledger: Ledger, ticket_id: str, card: Card) -> frozenset[str]:
     """Those whose card may be the ticket's: of a card that a restore holds, or that was sent before one."""
     restored, sent = ledger.restored, card.sending_at
-    is_old = card.last_error == RESTORED or (restored is not None and sent is not None and sent < restored)
+    was_sent_before = restored is not None and sent is not None and sent < restored
+    is_old = card.last_error in BY_A_RESTORE or was_sent_before
     return frozenset(parts_of(ledger, ticket_id) if is_old else ())
 
 

@@ -7,6 +7,7 @@ from models.deliveries import DeliveryState as D
 from models.tickets import SkipReason, Source
 from models.tickets import TicketState as T
 from tests.store.ledger_model import MAYBE_TOLD, OPEN, Ledger, Shown, Ticket, settle
+from tests.store.ledger_model_looks import RESTORED, RESTORED_UNSEEN
 from tests.store.ledger_model_sources import event_counts, is_ours, propose, shown_by
 
 TOO_OLD = (SkipReason.BEFORE_ACTIVATION, SkipReason.BEYOND_MEMORY)
@@ -42,10 +43,19 @@ def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
         absorb(ledger, one, survivor)
     ticket = ledger.tickets[survivor]
     ticket.creation_event_at = ticket.creation_event_at if overriding is None else overriding
+    if ticket.state == T.UNCONFIRMED:
+        doubt_parts(ledger, survivor)
     opens = opens_again(ledger, survivor)
     if opens:
         open_again(ledger, survivor)
     return Joined(survivor, tuple(absorbed), int(opens))
+
+
+def doubt_parts(ledger: Ledger, ticket_id: str) -> None:
+    """Of what a restore holds only HubSpot knows all parts, once a merge has brought some."""
+    for card in ledger.cards_of(ticket_id).values():
+        if (card.state, card.last_error) == (D.UNCONFIRMED, RESTORED):
+            card.last_error = RESTORED_UNSEEN
 
 
 def join_shown(ledger: Ledger, merges: Iterable[Merged], source: str) -> list[Joined]:

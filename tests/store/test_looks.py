@@ -220,6 +220,21 @@ def test_a_restored_card_is_looked_for_where_all_of_its_parts_are_known(world: W
     assert [one.ticket_id for one in claim(find_due(1), "another", 60)] == ["5"]
 
 
+def test_a_merge_with_what_has_parts_of_its_own_is_asked_for_at_hubspot(world: World) -> None:
+    """Ticket 9 was told and became part of 2, of which the restored ledger knows no more than its id."""
+    world.tell("8")
+    world.show("9")
+    world.ledger.find("1")
+    hold_restored(world.ledger.claim("1"), CREATED, {BOT: world.bot.place}, ONE)
+    assert join_parts(Merge("3", ("1", "2")), Source.WEBHOOK).survivor == "1"
+    world.hubspot_is_away = True
+    assert world.lookout.look_where_due() == 0
+    assert world.state("1") == ("unconfirmed", "unconfirmed")
+    world.hubspot_is_away, world.named = False, {"1": ("1", "2", "3", "9")}
+    assert world.lookout.look(world.bot)
+    assert world.state("1") == ("notified", "sent")
+
+
 def test_a_card_of_a_part_tells_nothing_of_what_no_restore_holds(world: World) -> None:
     """It was merged because its card was certainly not there."""
     world.tell("9")

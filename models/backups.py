@@ -115,20 +115,9 @@ def restore_backup(
     refuse_other_database(kind)
     if sheet is not None and sheet.sha256 != checksum(file, told):
         raise BackupRefused(f"{file} is not what was backed up: its checksum differs; use another backup")
-    saved = None
     with connection():
-        present = database.get_tables()
-        replaced = tables_of_ours(present)
-        refuse_what_is_not_ours(present, replaced)
-        require_no_work()
-        refuse_while_migrating()
-        if not is_unused(replaced):
-            if over is None:
-                raise BackupRefused(
-                    "DATABASE_URL: the ledger there is not empty; with --yes it is saved and replaced"
-                )
-            saved = over()
-            write_backup(saved, told)
+        replaced = find_replaceable()
+        saved = None if is_unused(replaced) else save_first(over, told)
         if on_postgres():
             backup_postgres.restore(file, kind, replaced, told)
         else:
@@ -143,6 +132,26 @@ def restore_backup(
     except StoreError as error:
         back = f"; what was there before: python main.py restore {saved} --yes" if saved else ""
         raise BackupFailed(f"{file} is restored, but {error}{back}") from None
+
+
+def find_replaceable() -> list[str]:
+    """The ledger's tables that are there: nobody works on them, and nothing of others hangs on them."""
+    present = database.get_tables()
+    found = tables_of_ours(present)
+    refuse_what_is_not_ours(present, found)
+    require_no_work()
+    refuse_while_migrating()
+    return found
+
+
+def save_first(over: Callable[[], Path] | None, told: Told) -> Path:
+    if over is None:
+        raise BackupRefused(
+            "DATABASE_URL: the ledger there is not empty; with --yes it is saved and replaced"
+        )
+    saved = over()
+    write_backup(saved, told)
+    return saved
 
 
 def refuse_while_migrating() -> None:

@@ -1,16 +1,18 @@
 """Shorthands for the ledger's tests."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from models.claims import Claim, claim
-from models.database import connection
+from models.cursors import activate
+from models.database import connection, read_clock
 from models.deliveries import Delivery
 from models.proposals import Proposal, propose
 from models.tickets import ProcessedTicket, Source
 from models.write_ahead import VerdictColumns, begin_delivery
+from tests.conftest import use_clients
 from tests.fakes.portal import Portal
 
 CREATED = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -79,6 +81,19 @@ def portal(portals: Portal) -> Iterator[Portal]:
 @pytest.fixture
 def ledger(store_url: str) -> Ledger:
     return Ledger()
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL's programs, as new as the server."""
+    use_clients(monkeypatch)
+
+
+def tell_one(ledger: Ledger) -> None:
+    """Activate it, and tell ticket 1."""
+    activate(read_clock(), None, timedelta(minutes=15))
+    ledger.sending("1")
+    ledger.edit("1", state="notified", provider="local", success=True)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from models import schema
 from models.backup_files import kind_of, sheet_path
 from models.backups import count_rows, restore_backup, write_backup
 from models.barrier import read_barrier
-from models.cursors import activate, take_lease
+from models.cursors import take_lease
 from models.database import close_database, connection, database, on_postgres, open_database, read_clock
 from models.errors import BackupFailed, BackupRefused, StoreError, WorkersAtWork
 from models.job_runs import GOOD_RESULT, record_run
@@ -27,23 +27,17 @@ from models.presence import appear, find_presence, leave
 from models.schema import deploy_migrations, migration_status
 from models.schema_drift import find_drift
 from models.tickets import TicketState, look_up_ticket
-from tests.conftest import connect, run_there, use_clients
-from tests.store.conftest import Ledger
+from tests.conftest import connect, run_there
+from tests.store.conftest import Ledger, tell_one
 
 OVERLAP = timedelta(minutes=15)
-
-
-@pytest.fixture(autouse=True)
-def clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_clients(monkeypatch)
+pytestmark = pytest.mark.usefixtures("clients")
 
 
 @pytest.fixture
 def used(ledger: Ledger) -> Ledger:
     """A ledger with a ticket told and one held, activated."""
-    activate(read_clock(), None, OVERLAP)
-    ledger.sending("1")
-    ledger.edit("1", state="notified", provider="local", success=True)
+    tell_one(ledger)
     ledger.sending("2")
     ledger.edit("2", state="unconfirmed", lease_owner=None, lease_expires_at=None)
     return ledger
@@ -160,19 +154,23 @@ def test_nothing_is_replaced_while_a_worker_is_at_work(used: Ledger, tmp_path: P
     assert state_of("3") is TicketState.CLAIMED
 
 
-def test_nothing_is_restored_beneath_a_worker_that_has_no_ticket_yet(
-    used: Ledger, tmp_path: Path, elsewhere: Callable[[], None]
-) -> None:
+@pytest.fixture
+def brought(used: Ledger, tmp_path: Path, elsewhere: Callable[[], None]) -> Path:
+    """A backup, and a migrated database without tickets in the place of what it is of."""
     file = tmp_path / "one.backup"
     write_backup(file)
     elsewhere()
     deploy_migrations()
+    return file
+
+
+def test_nothing_is_restored_beneath_a_worker_that_has_no_ticket_yet(brought: Path) -> None:
     appear("host:1:aaaa1111", 60)
     with pytest.raises(WorkersAtWork):
-        restore(file)
+        restore(brought)
     assert look_up_ticket("1") is None
     leave("host:1:aaaa1111")
-    restore(file)
+    restore(brought)
     assert state_of("1") is TicketState.NOTIFIED
 
 
@@ -201,14 +199,8 @@ def test_a_backup_brings_no_worker_and_no_lease_along(
     assert state_of("1") is TicketState.NOTIFIED
 
 
-def test_a_migrated_database_without_tickets_counts_as_empty(
-    used: Ledger, tmp_path: Path, elsewhere: Callable[[], None]
-) -> None:
-    file = tmp_path / "one.backup"
-    write_backup(file)
-    elsewhere()
-    deploy_migrations()
-    restore(file)
+def test_a_migrated_database_without_tickets_counts_as_empty(brought: Path) -> None:
+    restore(brought)
     assert state_of("1") is TicketState.NOTIFIED
 
 

@@ -22,30 +22,23 @@ from jobs.verbs.backup import saved_name
 from models.backup_postgres import pour
 from models.backups import count_rows, restore_backup, write_backup
 from models.barrier import read_barrier
-from models.cursors import activate
 from models.database import close_database, connection, database, on_postgres, open_database, read_clock
 from models.errors import BackupFailed, BackupRefused, SchemaBehind, SchemaForeign, StoreError
 from models.postgres_programs import started
 from models.schema import deploy_migrations
-from tests.conftest import connect, run_there, use_clients, with_server
+from tests.conftest import connect, run_there, with_server
 from tests.fakes.postgres_proxy import postgres_proxy
-from tests.store.conftest import Ledger
+from tests.store.conftest import Ledger, tell_one
 
 OVERLAP = timedelta(minutes=15)
+pytestmark = pytest.mark.usefixtures("clients")
 PIPE_FULL = "--\n" * 100_000
 MAIL = "Greta Holm: my card is 4111 1111 1111 1111"
 
 
-@pytest.fixture(autouse=True)
-def clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_clients(monkeypatch)
-
-
 @pytest.fixture
 def used(ledger: Ledger) -> Ledger:
-    activate(read_clock(), None, OVERLAP)
-    ledger.sending("1")
-    ledger.edit("1", state="notified", provider="local", success=True)
+    tell_one(ledger)
     return ledger
 
 
@@ -54,10 +47,7 @@ def used_postgres(new_postgres: Callable[..., str], template: str) -> str:
     """A ledger on PostgreSQL, opened, with one ticket told."""
     url = new_postgres(template)
     open_database(url)
-    activate(read_clock(), None, OVERLAP)
-    ledger = Ledger()
-    ledger.sending("1")
-    ledger.edit("1", state="notified", provider="local", success=True)
+    tell_one(Ledger())
     return url
 
 

@@ -162,13 +162,18 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "certificate.pem"
 
 
-def test_a_session_is_encrypted_and_the_servers_certificate_checked_as_the_url_says(
-    server_url: str, new_postgres: Callable[..., str], certificate: Path
-) -> None:
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    return context
+
+
+def test_a_session_is_encrypted_and_the_servers_certificate_checked_as_the_url_says(
+    server_url: str, new_postgres: Callable[..., str], certificate: Path, tls: ssl.SSLContext
+) -> None:
     name = new_postgres().partition("?")[0].rsplit("/", 1)[1]
-    with postgres_proxy(server_url, context) as proxy:
+    with postgres_proxy(server_url, tls) as proxy:
         for query in ("sslmode=require", f"sslmode=verify-full&sslrootcert={certificate}"):
             open_database(proxy.url_of(name, query))
             with connection():
@@ -187,12 +192,10 @@ def test_a_session_is_encrypted_and_the_servers_certificate_checked_as_the_url_s
 
 
 def test_a_certificate_of_another_host_is_told(
-    server_url: str, new_postgres: Callable[..., str], certificate: Path
+    server_url: str, new_postgres: Callable[..., str], certificate: Path, tls: ssl.SSLContext
 ) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
     name = new_postgres().partition("?")[0].rsplit("/", 1)[1]
-    with postgres_proxy(server_url, context) as proxy:
+    with postgres_proxy(server_url, tls) as proxy:
         url = proxy.url_of(name, f"sslmode=verify-full&sslrootcert={certificate}")
         with pytest.raises(StoreUnreachable, match="for another host"):
             open_database(url.replace("127.0.0.1", "localhost"))

@@ -13,6 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from jobs.errors import SettingsError, SourceError
+from jobs.hubspot.gateway import FoundTicket
 from jobs.notify.channel import Channel, LookingChannel
 from jobs.notify.harmless import safe_link
 from jobs.notify.view import KnownCard, View
@@ -20,7 +21,7 @@ from jobs.run_report import Tally
 from jobs.waits import PAUSED, backoff_seconds
 from models import looks, releases, sends, switches
 from models.database import read_clock
-from models.looks import Doubt
+from models.looks import CLOCKS_APART, Doubt
 from models.tickets import LedgerEntry, look_up_ticket
 
 log = logging.getLogger("triage")
@@ -76,16 +77,23 @@ def ignore(_: LedgerEntry) -> None:
     pass
 
 
-def name_none(_: Sequence[str]) -> Mapping[str, Sequence[str]]:
+def find_none(_: Sequence[str]) -> Mapping[str, FoundTicket]:
     return {}
+
+
+def made_whole(doubt: Doubt, found: FoundTicket) -> Doubt:
+    """With all parts that HubSpot names, from when the oldest of them may have been told."""
+    parts = tuple(dict.fromkeys((*doubt.parts, found.ticket_id, *found.aliases)))
+    first_at = doubt.first_at if found.created_at is None else found.created_at - CLOCKS_APART
+    return replace(doubt, parts=parts, first_at=min(doubt.first_at, first_at), knows_parts=True)
 
 
 class LookOut:
     """Remembers when each card in doubt is to be looked for; one look at a time, from any thread.
 
     Every process looks for itself: what it finds is recorded once, whoever comes first. ``on_decided`` hears
-    where a ticket stands after a look decided one of its cards. ``parts_of`` asks HubSpot for the parts that
-    a restored ledger does not know; it may raise SourceError or SettingsError.
+    where a ticket stands after a look decided one of its cards. ``fetch_merged`` asks HubSpot for the parts
+    that a restored ledger does not know; it may raise SourceError or SettingsError.
     Raises StoreError.
     """
 
@@ -95,12 +103,12 @@ class LookOut:
         link_of: Callable[[str], str],
         on_decided: Callable[[LedgerEntry], object] = ignore,
         clock: Callable[[], float] = time.monotonic,
-        parts_of: Callable[[Sequence[str]], Mapping[str, Sequence[str]]] = name_none,
+        fetch_merged: Callable[[Sequence[str]], Mapping[str, FoundTicket]] = find_none,
     ) -> None:
         self._channels = [one for one in channels if isinstance(one, LookingChannel)]
         self._configured = [one.name for one in channels]
         self._link_of, self._on_decided, self._clock = link_of, on_decided, clock
-        self._parts_of = parts_of
+        self._fetch_merged = fetch_merged
         self._left: dict[str, dict[tuple[str, int], Left]] = {one.name: {} for one in self._channels}
         self._blind: dict[str, dict[str, View]] = {one.name: {} for one in self._channels}
         self._lock = threading.Lock()
@@ -168,16 +176,11 @@ class LookOut:
         """Asked before the look: what was told for a part that comes later, this ledger knows."""
         unknown = [one.ticket_id for one in doubts if not one.knows_parts]
         try:
-            named = self._parts_of(unknown) if unknown else {}
+            found = self._fetch_merged(unknown) if unknown else {}
         except (SourceError, SettingsError) as error:
             log.warning("a look cannot ask for merged tickets", extra={"reason": str(error)})
             return doubts
-        return [
-            replace(one, parts=tuple(dict.fromkeys((*one.parts, *named[one.ticket_id]))), knows_parts=True)
-            if one.ticket_id in named
-            else one
-            for one in doubts
-        ]
+        return [made_whole(one, found[one.ticket_id]) if one.ticket_id in found else one for one in doubts]
 
     def _look_at(self, channel: LookingChannel, place: str, doubts: Sequence[Doubt]) -> int:
         since = min(one.first_at for one in doubts) - BEFORE_FIRST

@@ -138,7 +138,7 @@ def build_gates(parts: Parts, tally: Tally) -> ChannelGates:
         if entry.state is TicketState.NOTIFIED:
             parts.observations.ticket_settled(state=entry.state.value, provider=entry.provider or "none")
 
-    lookout = LookOut(parts.channels, link_of, note_decided, parts_of=parts.gateway.fetch_parts)
+    lookout = LookOut(parts.channels, link_of, note_decided, fetch_merged=parts.gateway.fetch_merged)
     return ChannelGates(parts.channels, link_of, most_held=parts.settings.triage_concurrency, lookout=lookout)
 
 

@@ -107,6 +107,21 @@ def read_barrier() -> datetime | None:
     return cast("datetime | None", ledger.restored_at) if ledger else None
 
 
+def doubt_decisions(ticket_id: str) -> int:
+    """The ticket has parts that no decision since the restore knew of; how many of its cards are held again.
+
+    One of the parts may have been told for it after the backup. A card on its way, should it not be sent, is
+    too. Within the merge's transaction.
+    """
+    restored_at = Cursor.select(Cursor.restored_at).where(Cursor.name == "ledger")
+    undecided = Delivery.update(decided_at=None).where(
+        Delivery.ticket_id == ticket_id,
+        Delivery.state.in_([DeliveryState.PENDING, DeliveryState.SENDING]),
+        Delivery.decided_at >= restored_at,
+    )
+    return int(undecided.execute())
+
+
 @rerun_on_conflict
 def hold_restored(
     taken: Claim,

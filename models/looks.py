@@ -32,7 +32,7 @@ class Doubt:
     ``place`` and ``nonce`` are what was written ahead, None where nothing was. ``first_at`` is the time
     before which the card cannot have been sent. Where a restore holds it, or found it in doubt, ``parts``
     were merged into it: one of them may have been told for it after the backup. ``knows_parts`` is False
-    where HubSpot shows more of them than the ledger can name.
+    where HubSpot may name more of them, those of a part that the ledger knows by its id alone.
     """
 
     ticket_id: str
@@ -88,7 +88,8 @@ def to_doubt(
     if error in HELD_BY_BARRIER:
         first -= CLOCKS_APART
     parts = tuple(parts_of(ticket_id, merged))
-    return Doubt(ticket_id, attempt, place, nonce, first, seconds, parts, error != RESTORED_UNSEEN)
+    knows_parts = not parts and error != RESTORED_UNSEEN
+    return Doubt(ticket_id, attempt, place, nonce, first, seconds, parts, knows_parts)
 
 
 def is_of_a_backup(restored_at: datetime | None, sending_at: datetime | None, error: str | None) -> bool:

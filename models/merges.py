@@ -10,7 +10,7 @@ from datetime import datetime
 
 from peewee import SQL, Case, Function, fn
 
-from models.barrier import RESTORED, RESTORED_UNSEEN
+from models.barrier import doubt_decisions
 from models.claims import MAYBE_TOLD, lock_rows
 from models.counts import count_settled
 from models.database import clock, read_clock, rerun_on_conflict, transaction
@@ -35,11 +35,15 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """``merged`` were open and are part of ``survivor`` now; ``reopened`` counts a survivor that opened."""
+    """``merged`` were open and are part of ``survivor`` now; ``reopened`` counts a survivor that opened.
+
+    ``doubted`` counts its cards of which no decision holds any more: a part may have been told for it.
+    """
 
     survivor: str
     merged: tuple[str, ...] = ()
     reopened: int = 0
+    doubted: int = 0
 
 
 @rerun_on_conflict
@@ -55,7 +59,7 @@ def join_parts(merge: Merge, source: Source) -> Joined:
     Any number at once, in any order of merges, repeats included: what changes nothing writes nothing.
     """
     with transaction():
-        insert_missing(merge, source)
+        inserted = insert_missing(merge, source)
         rows = read_group({merge.new_id, *merge.parts}, lock=True)
         memory = Memory.read()
         event_at = memory.judge(Proposal(merge.new_id, None, merge.event_at)).proposal.creation_event_at
@@ -67,9 +71,8 @@ def join_parts(merge: Merge, source: Source) -> Joined:
         decision = decide(parts, merge.new_id, known)
         in_flight = DeliveryState.SENDING in parts[decision.survivor].deliveries
         carry_out(decision, rows[decision.survivor], in_flight=in_flight)
-        if rows[decision.survivor].state == TicketState.UNCONFIRMED:
-            ask_for_parts(decision.survivor)
-        return Joined(decision.survivor, decision.merged, int(decision.opens))
+        doubted = doubt_decisions(decision.survivor) if inserted or decision.merged else 0
+        return Joined(decision.survivor, decision.merged, int(decision.opens), doubted)
 
 
 @rerun_on_conflict
@@ -105,10 +108,10 @@ def join_late_events(ticket_ids: Collection[str], source: Source) -> list[Joined
     return [join_parts(Merge(row.ticket_id, ()), source) for row in rows]
 
 
-def insert_missing(merge: Merge, source: Source) -> None:
+def insert_missing(merge: Merge, source: Source) -> bool:
     """An id without a row that others were merged into was told and forgotten: its gap is the evidence.
 
-    Locked at once: retention may forget a skipped ticket while no row names it yet.
+    Whether any part went in. Locked at once: retention may forget a skipped ticket while no row names it yet.
     """
     known = read_group({merge.new_id, *merge.parts}, lock=True)
     if merge.new_id not in known or known[merge.new_id].state == TicketState.SKIPPED:
@@ -116,11 +119,13 @@ def insert_missing(merge: Merge, source: Source) -> None:
     remembered = known.keys() | {row.merged_into for row in known.values()}
     missing = sorted({*merge.parts} - remembered - {merge.new_id}, key=str.encode)
     if not missing:
-        return
+        return False
     settled = {**merged_into(merge.new_id), "provider": "none", "source": source, "created_at": clock()}
     rows = [{"ticket_id": one, **settled} for one in missing]
     new = ProcessedTicket.insert_many(rows).on_conflict_ignore().returning(ProcessedTicket.ticket_id)
-    count_merged([row.ticket_id for row in new.execute()])
+    inserted = [row.ticket_id for row in new.execute()]
+    count_merged(inserted)
+    return bool(inserted)
 
 
 def read_group(ticket_ids: set[str], *, lock: bool) -> dict[str, ProcessedTicket]:
@@ -171,13 +176,6 @@ def carry_out(decision: Decision, survivor: ProcessedTicket, *, in_flight: bool)
     if changes:
         changed = ProcessedTicket.update(**changes, updated_at=clock())
         changed.where(ProcessedTicket.ticket_id == survivor.ticket_id).execute()
-
-
-def ask_for_parts(ticket_id: str) -> None:
-    """What the ticket became part of, or its new parts, may have parts of which only HubSpot knows."""
-    held = (Delivery.ticket_id == ticket_id) & (Delivery.state == DeliveryState.UNCONFIRMED)
-    unseen = Delivery.update(last_error=RESTORED_UNSEEN)
-    unseen.where(held, Delivery.last_error == RESTORED).execute()
 
 
 def settle_merged(ticket_ids: Sequence[str], survivor_id: str) -> None:

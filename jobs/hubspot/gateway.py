@@ -145,17 +145,14 @@ class HubSpotGateway:
             for asked, record in tickets.items()
         }
 
-    def fetch_parts(self, ticket_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """What HubSpot has merged by now into each ticket, or into what it became, that one included.
+    def fetch_merged(self, ticket_ids: Sequence[str]) -> dict[str, FoundTicket]:
+        """What each ticket is, or has become, by now: all its parts, and the creation time of the oldest.
 
         By the id asked for; ids unknown to HubSpot are left out. One request for up to 100.
         """
         askable = [one for one in dict.fromkeys(ticket_ids) if is_id(one)]
-        tickets = by_asked_id(askable, self._read_all("tickets", askable, [MERGED_IDS]))
-        return {
-            asked: (record.record_id, *parse_aliases(record.record_id, record.properties))
-            for asked, record in tickets.items()
-        }
+        tickets = by_asked_id(askable, self._read_all("tickets", askable, [CREATED, MERGED_IDS]))
+        return {asked: found_ticket(one.record_id, one.properties) for asked, one in tickets.items()}
 
     def _extra(self, record: str) -> list[str]:
         return [one.name for one in (self._tier, self._area) if one is not None and one.record == record]

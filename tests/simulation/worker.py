@@ -130,7 +130,9 @@ class Worker:
             link_of,
             clock=self._seconds,
             most_held=self.shape.threads,
-            lookout=LookOut(self._parts.channels, link_of, clock=self._seconds, parts_of=gateway.fetch_parts),
+            lookout=LookOut(
+                self._parts.channels, link_of, clock=self._seconds, fetch_merged=gateway.fetch_merged
+            ),
         )
         desk = replace(
             build_desk(self._parts, self.name, activated_at, gates),

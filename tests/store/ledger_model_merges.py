@@ -7,7 +7,6 @@ from models.deliveries import DeliveryState as D
 from models.tickets import SkipReason, Source
 from models.tickets import TicketState as T
 from tests.store.ledger_model import MAYBE_TOLD, OPEN, Ledger, Shown, Ticket, settle
-from tests.store.ledger_model_looks import RESTORED, RESTORED_UNSEEN
 from tests.store.ledger_model_sources import event_counts, is_ours, propose, shown_by
 
 TOO_OLD = (SkipReason.BEFORE_ACTIVATION, SkipReason.BEYOND_MEMORY)
@@ -28,11 +27,12 @@ class Joined:
     survivor: str
     merged: tuple[str, ...] = ()
     reopened: int = 0
+    doubted: int = 0
 
 
 def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
     """One of the group is told, or was; every other open one is part of it."""
-    insert_missing(ledger, merge, source)
+    inserted = insert_missing(ledger, merge, source)
     group = group_of(ledger, {merge.new_id, *merge.parts})
     event = merge.event if event_counts(ledger, merge.event) else None
     survivor = survivor_of(ledger, group, merge.new_id)
@@ -43,19 +43,21 @@ def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
         absorb(ledger, one, survivor)
     ticket = ledger.tickets[survivor]
     ticket.creation_event_at = ticket.creation_event_at if overriding is None else overriding
-    if ticket.state == T.UNCONFIRMED:
-        doubt_parts(ledger, survivor)
+    doubted = doubt_decisions(ledger, survivor) if inserted or absorbed else 0
     opens = opens_again(ledger, survivor)
     if opens:
         open_again(ledger, survivor)
-    return Joined(survivor, tuple(absorbed), int(opens))
+    return Joined(survivor, tuple(absorbed), int(opens), doubted)
 
 
-def doubt_parts(ledger: Ledger, ticket_id: str) -> None:
-    """Of what a restore holds only HubSpot knows all parts, once a merge has brought some."""
-    for card in ledger.cards_of(ticket_id).values():
-        if (card.state, card.last_error) == (D.UNCONFIRMED, RESTORED):
-            card.last_error = RESTORED_UNSEEN
+def doubt_decisions(ledger: Ledger, ticket_id: str) -> int:
+    """What was decided since the restore was decided without the new parts, which may have been told."""
+    restored, cards = ledger.restored, ledger.cards_of(ticket_id).values()
+    unsent = [card for card in cards if card.state in (D.PENDING, D.SENDING) and card.decided_at is not None]
+    since = [card for card in unsent if restored is not None and (card.decided_at or 0.0) >= restored]
+    for card in since:
+        card.decided_at = None
+    return len(since)
 
 
 def join_shown(ledger: Ledger, merges: Iterable[Merged], source: str) -> list[Joined]:
@@ -77,16 +79,21 @@ def join_late_events(ledger: Ledger, ids: Iterable[str], source: str) -> list[Jo
     return [join_parts(ledger, Merged(one), source) for one in late]
 
 
-def insert_missing(ledger: Ledger, merge: Merged, source: str) -> None:
-    """A part without a row becomes part of the new ticket, unless its gap says that it was told."""
+def insert_missing(ledger: Ledger, merge: Merged, source: str) -> bool:
+    """A part without a row becomes part of the new ticket, unless its gap says that it was told.
+
+    Whether there was any.
+    """
     known = group_of(ledger, {merge.new_id, *merge.parts})
     gaps = {ledger.tickets[one].merged_into for one in known}
     new = ledger.tickets.get(merge.new_id)
     if new is None or new.state == T.SKIPPED:
         propose(ledger, [Shown(merge.new_id, merge.created)], source)
-    for one in set(merge.parts) - set(known) - gaps - {merge.new_id}:
+    missing = set(merge.parts) - set(known) - gaps - {merge.new_id}
+    for one in missing:
         ledger.tickets[one] = Ticket(source, ledger.now, ledger.now)
         absorb(ledger, one, merge.new_id)
+    return bool(missing)
 
 
 def group_of(ledger: Ledger, ids: Iterable[str]) -> list[str]:

@@ -10,8 +10,12 @@ import pytest
 from jobs.hold_restored import raise_by_hubspots_clock
 from jobs.hubspot.client import HubSpotClient
 from jobs.hubspot.gateway import HubSpotGateway
+from jobs.notify.outcome import NotSent
 from jobs.run_report import Result
 from jobs.sandbox.hubspot import SimulatedHubSpot
+from models.barrier import (
+    RESTORED as HELD_AS_RESTORED,
+)
 from models.barrier import (
     RESTORED_UNSEEN,
     hold_restored,
@@ -26,11 +30,12 @@ from models.database import connection, read_clock
 from models.deliveries import Delivery, DeliveryState
 from models.errors import BarrierRefused, LedgerUnused
 from models.held import Release, confirm_ticket, resend_ticket
+from models.merges import Joined, Merge, join_parts
 from models.proposals import Proposal, propose
 from models.releases import skip_ticket
 from models.sends import record_sent
 from models.tickets import SkipReason, Source
-from tests.fakes.channel import DIES_AFTER_SHOWING, NOT_SENT, UNKNOWN, FakeChannel, ProcessDied
+from tests.fakes.channel import DIES_AFTER_SHOWING, NOT_SENT, UNKNOWN, Answer, FakeChannel, ProcessDied
 from tests.fakes.hubspot import make_ticket
 from tests.fakes.path import Path, settled_counts
 from tests.store.conftest import Ledger
@@ -243,6 +248,64 @@ def test_resend_releases_it_and_no_later_try_holds_it_again(two: RestoredPath) -
     assert two.shown() == [["1"], ["1"]]
     ticket = two.ledger.ticket("1")
     assert (ticket.provider, ticket.success) == ("local", True)
+
+
+@pytest.fixture
+def decided(path: RestoredPath) -> RestoredPath:
+    """Ticket 1 is held, and a person, or a look, said that its card is not there."""
+    path.find()
+    path.restore()
+    assert path.handle_created() is Result.HELD
+    assert resend_ticket("1") is Release.DONE
+    return path
+
+
+def test_a_merge_takes_back_what_was_decided_without_its_parts(decided: RestoredPath) -> None:
+    """The part may have been told after the backup; the second time nothing new comes, and it is told."""
+    merged = make_ticket("1", created_at=IN_THE_GAP, aliases=("2", "3"))
+    assert decided.handle(ticket=merged).result is Result.RETRYING
+    assert decided.handle(ticket=merged).result is Result.HELD
+    assert decided.ledger.delivery("1").last_error == HELD_AS_RESTORED
+    assert (decided.shown(), decided.triage.asked) == ([[]], [])
+    assert resend_ticket("1") is Release.DONE
+    assert decided.handle(ticket=merged).result is Result.NOTIFIED
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_merge_that_comes_before_the_send_is_seen_by_its_write_ahead(
+    decided: RestoredPath, is_known: bool
+) -> None:
+    if is_known:
+        decided.ledger.find("2")
+    joined: list[Joined] = []
+    decided.triage.work = lambda _: joined.append(join_parts(Merge("1", ("2",)), Source.WEBHOOK))
+    assert decided.handle_created() is Result.RETRYING
+    assert (joined, decided.shown()) == ([Joined("1", ("2",) * is_known, doubted=1)], [[]])
+    decided.let_time_pass()
+    assert decided.handle_created() is Result.HELD
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_merge_that_comes_while_a_card_is_not_sent_is_seen_before_the_next(
+    decided: RestoredPath, refused: bool
+) -> None:
+    """The next is a minimal one at once where the channel refused the card."""
+    channel = FakeChannel("console", Answer(NotSent("400", refused=refused), shown=False))
+    channel.before_send = lambda: join_parts(Merge("1", ("2",)), Source.WEBHOOK)
+    decided.channels = [channel]
+    assert decided.handle_created() is Result.RETRYING
+    decided.let_time_pass()
+    assert decided.handle_created() is Result.HELD
+    assert (channel.sends, channel.shown) == (1, [])
+
+
+def test_a_merge_takes_back_no_decision_of_a_ledger_that_was_never_restored(path: RestoredPath) -> None:
+    path.channels = [FakeChannel("console", UNKNOWN)]
+    path.find()
+    path.handle_created()
+    assert resend_ticket("1") is Release.DONE
+    merged = make_ticket("1", created_at=IN_THE_GAP, aliases=("2", "3"))
+    assert path.handle(ticket=merged).result is Result.NOTIFIED
 
 
 def test_a_resend_that_the_backup_holds_does_not_count(path: RestoredPath) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from jobs.channel_gates import ChannelGates
 from jobs.errors import SourceError
+from jobs.hubspot.gateway import FoundTicket
 from jobs.look_for_cards import LookOut
 from jobs.name_held_tickets import name_held_tickets
 from jobs.notify.card import build_minimal_card
@@ -59,21 +60,26 @@ class World:
         self.bot = DiscordBot(discord.api_url, discord.bot.token, discord.channel.channel_id)
         self.watch = Watch()
         self.decided: list[tuple[str, str]] = []
-        self.named: dict[str, Sequence[str]] = {}
+        self.merged: dict[str, FoundTicket] = {}
         self.asked: list[str] = []
         self.hubspot_is_away = False
         self.lookout = self.another()
 
     def another(self) -> LookOut:
         """Another process's."""
-        return LookOut([self.bot], link_of, self.note, self.watch, self.name_parts)
+        return LookOut([self.bot], link_of, self.note, self.watch, self.fetch_merged)
 
-    def name_parts(self, ticket_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    def fetch_merged(self, ticket_ids: Sequence[str]) -> Mapping[str, FoundTicket]:
         """As HubSpot would."""
         self.asked += [*ticket_ids]
         if self.hubspot_is_away:
             raise SourceError("HubSpot is away")
-        return {one: self.named[one] for one in ticket_ids if one in self.named}
+        return {one: self.merged[one] for one in ticket_ids if one in self.merged}
+
+    def merge(
+        self, new_id: str, *parts: str, asked: str | None = None, created_at: datetime = CREATED
+    ) -> None:
+        self.merged[asked or new_id] = FoundTicket(new_id, created_at, parts)
 
     def note(self, entry: LedgerEntry) -> None:
         self.decided.append((entry.ticket_id, entry.state.value))
@@ -184,14 +190,14 @@ def unseen(world: World) -> World:
 
 def test_hubspot_is_asked_for_the_parts_that_a_restored_ledger_does_not_know(unseen: World) -> None:
     unseen.show("1")
-    unseen.named["5"] = ("3", "4", "1", "2")
+    unseen.merge("5", "3", "4", "1", "2")
     assert unseen.lookout.look_where_due() == 1
     assert unseen.state("5") == ("notified", "sent")
     assert unseen.asked == ["5"]
 
 
 def test_a_restored_card_goes_again_where_no_part_that_hubspot_names_was_told(unseen: World) -> None:
-    unseen.named["5"] = ("3", "4", "1", "2")
+    unseen.merge("5", "3", "4", "1", "2")
     assert unseen.lookout.look_where_due() == 1
     assert unseen.state("5")[1] == "pending"
 
@@ -215,6 +221,7 @@ def test_a_restored_card_is_looked_for_where_all_of_its_parts_are_known(world: W
     join_parts(Merge("5", ("3", "4")), Source.SWEEP)
     just_now = datetime.now(UTC) - timedelta(minutes=2)
     hold_restored(world.ledger.claim("5"), just_now, {BOT: world.bot.place}, ONE, ("5", "3", "4"))
+    world.merge("5", "3", "4", created_at=just_now)
     assert world.lookout.look_where_due() == 1
     assert world.state("5")[1] == "pending"
     assert [one.ticket_id for one in claim(find_due(1), "another", 60)] == ["5"]
@@ -230,9 +237,32 @@ def test_a_merge_with_what_has_parts_of_its_own_is_asked_for_at_hubspot(world: W
     world.hubspot_is_away = True
     assert world.lookout.look_where_due() == 0
     assert world.state("1") == ("unconfirmed", "unconfirmed")
-    world.hubspot_is_away, world.named = False, {"1": ("1", "2", "3", "9")}
+    world.hubspot_is_away = False
+    world.merge("3", "1", "2", "9", asked="1")
     assert world.lookout.look(world.bot)
     assert world.state("1") == ("notified", "sent")
+
+
+def test_a_part_that_is_older_than_what_a_restore_holds_may_have_been_told_before_that_was_created(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HubSpot gives what it made of them the age of the oldest, and no card of a part is older than that."""
+    world.tell("8")
+    now = datetime.now(UTC)
+    world.ledger.find("1")
+    hold_restored(world.ledger.claim("1"), now, {BOT: world.bot.place}, ONE)
+    join_parts(Merge("3", ("1", "2")), Source.WEBHOOK)
+    looked_since: list[datetime] = []
+    look = world.bot.look
+
+    def look_since(place: str, since: datetime, *args: Any) -> View:
+        looked_since.append(since)
+        return look(place, since, *args)
+
+    monkeypatch.setattr(world.bot, "look", look_since)
+    world.merge("3", "1", "2", asked="1", created_at=now - timedelta(days=3))
+    world.lookout.look_where_due()
+    assert looked_since == [now - timedelta(days=3, hours=1, minutes=5)]
 
 
 def test_a_card_of_a_part_tells_nothing_of_what_no_restore_holds(world: World) -> None:

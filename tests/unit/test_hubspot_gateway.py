@@ -103,7 +103,7 @@ def test_the_gateway_has_no_method_that_writes() -> None:
         "search_created",
         "search_changed",
         "fetch_tickets",
-        "fetch_parts",
+        "fetch_merged",
     }
     client = {name for name, _ in inspect.getmembers(HubSpotClient) if not name.startswith("_")}
     reads = {"search", "batch_read", "batch_associations", "account_details", "has_property"}
@@ -505,10 +505,13 @@ def test_all_parts_of_a_ticket_are_named_in_one_request(gateway: HubSpotGateway,
     portal.archive(gone)
     gateway.fetch_account()
     before = len(portal.bodies)
-    parts = gateway.fetch_parts([became, gone, "x"])
-    assert {one_id: set(of) for one_id, of in parts.items()} == {became: {became, first, one, two, three}}
+    merged = gateway.fetch_merged([became, gone, "x"])
+    assert [*merged] == [became]
+    assert set(merged[became].aliases) == {first, one, two, three}
     assert len(portal.bodies) == before + 1
-    assert set(gateway.fetch_parts([one])[one]) == {became, first, one, two, three}
+    (asked,) = gateway.fetch_merged([one]).values()
+    assert asked == merged[became]
+    assert asked.created_at == gateway.fetch_tickets([became])[became].created_at
 
 
 def test_a_merged_id_whose_ticket_is_in_the_bin_is_left_out(

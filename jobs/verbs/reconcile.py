@@ -12,6 +12,7 @@ from jobs.name_held_tickets import HELD_HINT
 from jobs.reconcile_tickets import MOST_NAMED, ReconcileReport, reconcile_tickets
 from jobs.setting_checks import parse_past_time, parse_time
 from jobs.settings import Need, Settings, load_settings
+from jobs.verbs.ledger import require_made
 from jobs.verbs.printing import print_json, remark, say
 from jobs.verbs.run import log_level_of
 from jobs.wiring import build_gateway
@@ -67,6 +68,7 @@ def parse_restored_at(value: str) -> datetime:
 
 @contextmanager
 def open_ledger(settings: Settings) -> Iterator[None]:
+    require_made(settings)
     open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
     try:
         schema.require_current()

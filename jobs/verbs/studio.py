@@ -3,6 +3,7 @@
 from jobs.errors import SettingsError
 from jobs.settings import Need, load_settings
 from jobs.studio.access import Access, is_loopback
+from jobs.verbs.ledger import require_made
 from jobs.verbs.printing import say
 from models import schema
 from models.database import close_database, open_database
@@ -19,6 +20,7 @@ def studio(host: str, port: int, *, may_write: bool) -> int:
     token = settings.admin_token.get_secret_value() if settings.admin_token else None
     if token is None and not is_loopback(host):
         raise SettingsError(UNGUARDED)
+    require_made(settings)
     open_database(settings.database_url.get_secret_value(), settings.db_pool_size)
     try:
         schema.require_current()

@@ -230,7 +230,9 @@ def test_doctor_does_not_promise_a_file_that_cannot_be_made(sqlite_bench: Bench,
     assert line_of(done, "database").startswith("DATABASE_URL: ")
 
 
-@pytest.mark.parametrize("command", ["health", "stats", "tickets", "resend 1", "confirm 1", "retention"])
+@pytest.mark.parametrize(
+    "command", ["health", "stats", "tickets", "resend 1", "confirm 1", "retention", "reconcile", "studio"]
+)
 def test_a_mistyped_path_becomes_no_database(sqlite_bench: Bench, command: str) -> None:
     done = sqlite_bench.run(*command.split(), DATABASE_URL="sqlite:///nofile.db")
     assert done.code == 2, done.out + done.err

@@ -41,7 +41,7 @@ def test_one_line_tells_where_it_is_and_a_signal_ends_it_with_0(
 def test_a_database_that_was_never_migrated_is_told_as_everywhere(empty_url: str, tmp_path: Path) -> None:
     code, lines = refusal(empty_url, tmp_path)
     assert (code, len(lines)) == (2, 1)
-    assert lines[0].endswith("run: python main.py migrate deploy")
+    assert "python main.py migrate deploy" in lines[0]
 
 
 def test_a_database_out_of_reach_is_one_line_and_1(tmp_path: Path) -> None:

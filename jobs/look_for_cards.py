@@ -174,12 +174,12 @@ class LookOut:
 
     def _with_parts(self, doubts: Sequence[Doubt]) -> Sequence[Doubt]:
         """Asked before the look: what was told for a part that comes later, this ledger knows."""
-        unknown = [one.ticket_id for one in doubts if not one.knows_parts]
+        asked = [one.ticket_id for one in doubts if one.parts or not one.knows_parts]
         try:
-            found = self._fetch_merged(unknown) if unknown else {}
+            found = self._fetch_merged(asked) if asked else {}
         except (SourceError, SettingsError) as error:
             log.warning("a look cannot ask for merged tickets", extra={"reason": str(error)})
-            return doubts
+            return [replace(one, knows_parts=one.ticket_id not in asked) for one in doubts]
         return [made_whole(one, found[one.ticket_id]) if one.ticket_id in found else one for one in doubts]
 
     def _look_at(self, channel: LookingChannel, place: str, doubts: Sequence[Doubt]) -> int:

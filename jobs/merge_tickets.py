@@ -3,7 +3,7 @@
 from jobs.desk import Desk, Handled
 from jobs.run_report import Result
 from jobs.ticket import Ticket
-from models import merges, releases
+from models import merges
 from models.claims import Claim
 from models.merges import Merge
 from models.tickets import Source, TicketState
@@ -12,7 +12,7 @@ from models.tickets import Source, TicketState
 def merge_parts(desk: Desk, taken: Claim, ticket: Ticket) -> Handled | None:
     """Settle which ticket of the merge is told; None where it is the claimed one, and the claim goes on.
 
-    Not where the merge took back what was decided of it after a restore: then it is claimed anew, and held.
+    Nor where a part may have been told before a restore: then it is claimed anew, and seen as old as that.
     For a ticket that was merged, or that others were merged into. A part that was or may have been told stays
     the one that is told, by its own id and link; its text is what HubSpot shows of it now, the new ticket's.
     """
@@ -20,11 +20,8 @@ def merge_parts(desk: Desk, taken: Claim, ticket: Ticket) -> Handled | None:
     merge = Merge(ticket.ticket_id, tuple(one for one in parts if one != ticket.ticket_id), ticket.created_at)
     source = Source(taken.source) if taken.source else Source.POLL
     joined = merges.join_parts(merge, source)
-    if joined.survivor == taken.ticket_id and joined.doubted:
-        given_back = releases.release_for_retry(taken, 0.0, "merged")
-        return Handled(Result.RETRYING if given_back else Result.LOST)
     if joined.survivor == taken.ticket_id:
-        return None
+        return Handled(Result.RETRYING) if joined.released else None
     if taken.ticket_id not in joined.merged:
         return Handled(Result.LOST)
     desk.observations.ticket_settled(state=TicketState.MERGED.value, source=source.value)

@@ -37,9 +37,7 @@ def tell_minimally(
 ) -> TicketState | NotSent | Unknown | Handled:
     """Rule 8: a refused card (400) is followed by the minimal one; a channel that refuses that too holds."""
     attempt = attempt_after(taken, channel.name)
-    known = taken.deliveries.get(channel.name)
-    refused = KnownDelivery(DeliveryState.PENDING, attempt, known.decided_at if known else None)
-    read_again = {**taken.deliveries, channel.name: refused}
+    read_again = {**taken.deliveries, channel.name: KnownDelivery(DeliveryState.PENDING, attempt)}
     again = replace(taken, deliveries=read_again)
     card = build_minimal_card(ticket.ticket_id, ticket.link, Priority(columns.priority))
     told = tell_channel(desk, again, channel, card, columns)

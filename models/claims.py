@@ -47,8 +47,7 @@ FROM claimed c LEFT JOIN {d} d ON d.{d.ticket_id} = c.{t.ticket_id}"""
 class KnownDelivery:
     """A delivery as the claimant read it; the write-ahead requires that it still stands so.
 
-    ``decided_at`` is when a person or a look last decided that its card is not there; a merge after a
-    restore takes that back.
+    ``decided_at`` is when a person or a look last decided that its card is not there.
     """
 
     state: DeliveryState

@@ -3,7 +3,7 @@
 A card that was found is recorded by ``sends.record_sent``, as a late answer is.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -30,9 +30,9 @@ class Doubt:
     """A held ticket's card that nobody can tell of, after its ``attempt``-th send ``seconds`` ago.
 
     ``place`` and ``nonce`` are what was written ahead, None where nothing was. ``first_at`` is the time
-    before which the card cannot have been sent. Where a restore holds it, or found it in doubt, ``parts``
-    were merged into it: one of them may have been told for it after the backup. ``knows_parts`` is False
-    where HubSpot may name more of them, those of a part that the ledger knows by its id alone.
+    before which the card cannot have been sent. In a ledger that was restored, ``parts`` were merged into it:
+    one of them may have been told for it after the backup. ``knows_parts`` is False where HubSpot named more
+    of them than the ledger can.
     """
 
     ticket_id: str
@@ -64,11 +64,8 @@ def find_doubts(channel: str) -> list[Doubt]:
         .where(IS_HELD, Delivery.channel == channel, Delivery.state == DeliveryState.UNCONFIRMED)
     )
     rows = list(cast(Any, query.tuples()))
-    restored_at = read_barrier()
-    of_a_backup = [is_of_a_backup(restored_at, sending_at, error) for *_, sending_at, _, error, _ in rows]
-    merged = read_merged() if any(of_a_backup) else {}
-    doubts = (to_doubt(merged if is_old else {}, *row) for is_old, row in zip(of_a_backup, rows, strict=True))
-    return sorted(doubts, key=lambda one: (one.first_at, one.ticket_id))
+    merged = read_merged([row[0] for row in rows]) if rows and read_barrier() is not None else {}
+    return sorted((to_doubt(merged, *row) for row in rows), key=lambda one: (one.first_at, one.ticket_id))
 
 
 def to_doubt(
@@ -88,30 +85,25 @@ def to_doubt(
     if error in HELD_BY_BARRIER:
         first -= CLOCKS_APART
     parts = tuple(parts_of(ticket_id, merged))
-    knows_parts = not parts and error != RESTORED_UNSEEN
-    return Doubt(ticket_id, attempt, place, nonce, first, seconds, parts, knows_parts)
+    return Doubt(ticket_id, attempt, place, nonce, first, seconds, parts, error != RESTORED_UNSEEN)
 
 
-def is_of_a_backup(restored_at: datetime | None, sending_at: datetime | None, error: str | None) -> bool:
-    """Whether the ledger cannot know what became of the card later: a restore lies between."""
-    was_restored = restored_at is not None and sending_at is not None and sending_at < restored_at
-    return was_restored or error in HELD_BY_BARRIER
-
-
-def has_other_parts(card: Delivery, looked_for: Collection[str]) -> bool:
+def has_other_parts(ticket_id: str, looked_for: Collection[str]) -> bool:
     """A merge locks the ticket that others become part of, so under that lock none comes meanwhile."""
-    if not is_of_a_backup(read_barrier(), card.sending_at, card.last_error):
-        return False
-    return not set(looked_for).issuperset(list_parts(card.ticket_id))
+    return read_barrier() is not None and not set(looked_for).issuperset(list_parts(ticket_id))
 
 
-def read_merged() -> dict[str, list[str]]:
-    """The tickets that were merged into each, of all the ledger."""
+def read_merged(ticket_ids: Iterable[str]) -> dict[str, list[str]]:
+    """The tickets that were merged into each of these, and into those."""
     merged: dict[str, list[str]] = {}
-    rows = ProcessedTicket.select(ProcessedTicket.merged_into, ProcessedTicket.ticket_id)
-    into_another = ProcessedTicket.merged_into.is_null(False)
-    for into, part in cast(Any, rows.where(into_another).order_by(ProcessedTicket.ticket_id).tuples()):
-        merged.setdefault(into, []).append(part)
+    into = list(ticket_ids)
+    while into:
+        rows = ProcessedTicket.select(ProcessedTicket.merged_into, ProcessedTicket.ticket_id)
+        parts = rows.where(ProcessedTicket.merged_into.in_(into)).order_by(ProcessedTicket.ticket_id)
+        found = [(one, part) for one, part in cast(Any, parts.tuples()) if part not in merged.get(one, ())]
+        for one, part in found:
+            merged.setdefault(one, []).append(part)
+        into = [part for _, part in found]
     return merged
 
 
@@ -137,7 +129,7 @@ def decide_absent(
 ) -> bool:
     """A look that can see did not find the card of ``attempt``: sent again, due after ``delay_seconds``.
 
-    False where somebody decided otherwise meanwhile, a person or a late answer, and where of a backup's card
+    False where somebody decided otherwise meanwhile, a person or a late answer, and where after a restore
     more parts are known by now than ``parts``, those that were looked for. Safe to call twice.
     """
     with transaction():
@@ -145,8 +137,7 @@ def decide_absent(
         in_doubt = current(ticket_id, channel, attempt, [DeliveryState.UNCONFIRMED])
         if ticket is None or ticket.state != TicketState.UNCONFIRMED:
             return False
-        card = Delivery.get_or_none(in_doubt)
-        if card is None or has_other_parts(card, parts):
+        if not Delivery.select().where(in_doubt).exists() or has_other_parts(ticket_id, parts):
             return False
         # Before the delivery, so that the verdict stays: a late ``sent`` may still settle the ticket by it.
         due = {**not_told_yet(), "next_attempt_at": clock(delay_seconds), "reason": None}

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from peewee import SQL, Case, Function, fn
 
-from models.barrier import doubt_decisions
+from models.barrier import doubt_survivor
 from models.claims import MAYBE_TOLD, lock_rows
 from models.counts import count_settled
 from models.database import clock, read_clock, rerun_on_conflict, transaction
@@ -37,13 +37,13 @@ class Merge:
 class Joined:
     """``merged`` were open and are part of ``survivor`` now; ``reopened`` counts a survivor that opened.
 
-    ``doubted`` counts its cards of which no decision holds any more: a part may have been told for it.
+    ``released``: the survivor was claimed, and whoever claims it next sees what the merge brought.
     """
 
     survivor: str
     merged: tuple[str, ...] = ()
     reopened: int = 0
-    doubted: int = 0
+    released: bool = False
 
 
 @rerun_on_conflict
@@ -55,6 +55,7 @@ def join_parts(merge: Merge, source: Source) -> Joined:
     2. All rows are locked, in byte order, with those that they were merged into before; then the deliveries
        are read. A write-ahead needs a claimed row, so it comes before that and counts, or finds none.
     3. ``survivors.decide``, and its decision is written, in the same transaction.
+    4. After a restore, what a part may have been told for is in doubt.
 
     Any number at once, in any order of merges, repeats included: what changes nothing writes nothing.
     """
@@ -71,8 +72,12 @@ def join_parts(merge: Merge, source: Source) -> Joined:
         decision = decide(parts, merge.new_id, known)
         in_flight = DeliveryState.SENDING in parts[decision.survivor].deliveries
         carry_out(decision, rows[decision.survivor], in_flight=in_flight)
-        doubted = doubt_decisions(decision.survivor) if inserted or decision.merged else 0
-        return Joined(decision.survivor, decision.merged, int(decision.opens), doubted)
+        released = False
+        if memory.restored_at is not None:
+            named, grew = {merge.new_id, *merge.parts}, inserted or bool(decision.merged)
+            survivor = rows[decision.survivor]
+            released = doubt_survivor(survivor, named, grew=grew, in_flight=in_flight)
+        return Joined(decision.survivor, decision.merged, int(decision.opens), released)
 
 
 @rerun_on_conflict

@@ -206,12 +206,15 @@ class Memory:
     horizon_at: datetime | None
     activated_at: datetime | None
     now: datetime
+    restored_at: datetime | None = None
 
     @classmethod
     def read(cls) -> "Memory":
         ledger = Cursor.get_or_none(Cursor.name == "ledger")
         now = read_clock()
-        return cls(ledger.horizon_at, ledger.activated_at, now) if ledger else cls(None, None, now)
+        if not ledger:
+            return cls(None, None, now)
+        return cls(ledger.horizon_at, ledger.activated_at, now, ledger.restored_at)
 
     def judge(self, proposal: Proposal) -> Shown:
         event, created_at = proposal.creation_event_at, proposal.created_at

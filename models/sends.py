@@ -1,6 +1,6 @@
 """What became of a send that was written ahead, and how a claim ends by it (rules 4, 6 and 9).
 
-Lock order everywhere: the ticket, then its deliveries, then the counts.
+Lock order everywhere: the ticket, then the counts; its deliveries are written under its lock alone.
 """
 
 from collections.abc import Mapping, Sequence

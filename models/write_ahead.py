@@ -33,7 +33,6 @@ ON CONFLICT ({d.ticket_id}, {d.channel}) DO UPDATE
         {d.sending_at} = clock_timestamp(), {d.last_error} = NULL,
         {d.nonce} = excluded.{d.nonce}, {d.place} = excluded.{d.place}
     WHERE d.{d.state} = '{DeliveryState.PENDING}' AND d.{d.attempts} = %s
-        AND (d.{d.decided_at} IS NOT NULL OR NOT %s)
 RETURNING {d.attempts}"""
 
 
@@ -73,21 +72,19 @@ def begin_delivery(
     """
     known = taken.deliveries.get(channel)
     read_attempts = known.attempts if known and known.state is DeliveryState.PENDING else -1
-    was_decided = known is not None and known.decided_at is not None
     begin = begin_at_once if on_postgres() else begin_plainly
-    target = Target(channel, key_hash, on_trial, read_attempts, was_decided, nonce, place)
+    target = Target(channel, key_hash, on_trial, read_attempts, nonce, place)
     return begin(taken, target, verdict, lease_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a send goes, and the delivery as the claimant read it (attempts -1: there was none)."""
+    """Where a send goes, and the delivery's attempts as the claimant read them (-1: there was none)."""
 
     channel: str
     key_hash: str
     on_trial: bool
     read_attempts: int
-    was_decided: bool
     nonce: str | None
     place: str | None
 
@@ -114,7 +111,6 @@ def begin_at_once(taken: Claim, target: Target, verdict: VerdictColumns, lease_s
         target.nonce,
         target.place,
         target.read_attempts,
-        target.was_decided,
     )
     row = database.execute_sql(BEGIN, params).fetchone()
     return row[0] if row else None
@@ -152,8 +148,6 @@ def upsert_sending(ticket_id: str, target: Target) -> int | None:
         & (Delivery.state == DeliveryState.PENDING)
         & (Delivery.attempts == target.read_attempts)
     )
-    if target.was_decided:
-        as_read &= Delivery.decided_at.is_null(False)
     again = Delivery.update(
         state=DeliveryState.SENDING,
         attempts=Delivery.attempts + 1,

@@ -78,8 +78,7 @@ class LookSteps(HeldSteps):
             joined = self.join_parts(merge, Source(lease.source or Source.POLL))
             if joined.survivor != claim.ticket_id:
                 return None
-            if joined.doubted:
-                self.release(claim, lease, 0.0, "merged", None)
+            if joined.released:
                 return None
         return group
 

@@ -34,7 +34,7 @@ def find_doubts(ledger: Ledger, channel: str) -> dict[str, Doubt]:
             card.nonce,
             looked_from(card),
             ledger.now - (card.first_sending_at or 0.0 if card.sending_at is None else card.sending_at),
-            parts_to_look_for(ledger, one, card),
+            parts_to_look_for(ledger, one),
         )
         for one, card in cards.items()
         if card.state == D.UNCONFIRMED and ledger.tickets[one].state == T.UNCONFIRMED
@@ -47,12 +47,9 @@ def looked_from(card: Card) -> float | None:
     return since - HOUR if since is not None and card.last_error in BY_A_RESTORE else since
 
 
-def parts_to_look_for(ledger: Ledger, ticket_id: str, card: Card) -> frozenset[str]:
-    """Those whose card may be the ticket's: of a card that a restore holds, or that was sent before one."""
-    restored, sent = ledger.restored, card.sending_at
-    was_sent_before = restored is not None and sent is not None and sent < restored
-    is_old = card.last_error in BY_A_RESTORE or was_sent_before
-    return frozenset(parts_of(ledger, ticket_id) if is_old else ())
+def parts_to_look_for(ledger: Ledger, ticket_id: str) -> frozenset[str]:
+    """Those whose card may be the ticket's: a restored ledger does not know what they were told."""
+    return frozenset(() if ledger.restored is None else parts_of(ledger, ticket_id))
 
 
 def parts_of(ledger: Ledger, ticket_id: str) -> Iterator[str]:
@@ -77,7 +74,7 @@ def decide_absent(
     card = current(ledger, ticket_id, channel, attempt, (D.UNCONFIRMED,))
     if card is None or ledger.tickets[ticket_id].state != T.UNCONFIRMED:
         return False
-    if parts_to_look_for(ledger, ticket_id, card) - {*looked_for}:
+    if parts_to_look_for(ledger, ticket_id) - {*looked_for}:
         return False
     give_back(ledger, ticket_id, delay)
     ledger.tickets[ticket_id].reason = None

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from models.deliveries import DeliveryState as D
 from models.tickets import SkipReason, Source
 from models.tickets import TicketState as T
-from tests.store.ledger_model import MAYBE_TOLD, OPEN, Ledger, Shown, Ticket, settle
+from tests.store.ledger_model import MAYBE_TOLD, OPEN, Ledger, Shown, Ticket, give_back, settle
+from tests.store.ledger_model_looks import RESTORED_UNSEEN, parts_of
 from tests.store.ledger_model_sources import event_counts, is_ours, propose, shown_by
 
 TOO_OLD = (SkipReason.BEFORE_ACTIVATION, SkipReason.BEYOND_MEMORY)
@@ -27,7 +28,7 @@ class Joined:
     survivor: str
     merged: tuple[str, ...] = ()
     reopened: int = 0
-    doubted: int = 0
+    released: bool = False
 
 
 def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
@@ -43,21 +44,29 @@ def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
         absorb(ledger, one, survivor)
     ticket = ledger.tickets[survivor]
     ticket.creation_event_at = ticket.creation_event_at if overriding is None else overriding
-    doubted = doubt_decisions(ledger, survivor) if inserted or absorbed else 0
+    released = doubt_survivor(ledger, survivor, {merge.new_id, *merge.parts}, bool(inserted or absorbed))
     opens = opens_again(ledger, survivor)
     if opens:
         open_again(ledger, survivor)
-    return Joined(survivor, tuple(absorbed), int(opens), doubted)
+    return Joined(survivor, tuple(absorbed), int(opens), released)
 
 
-def doubt_decisions(ledger: Ledger, ticket_id: str) -> int:
-    """What was decided since the restore was decided without the new parts, which may have been told."""
-    restored, cards = ledger.restored, ledger.cards_of(ticket_id).values()
-    unsent = [card for card in cards if card.state in (D.PENDING, D.SENDING) and card.decided_at is not None]
-    since = [card for card in unsent if restored is not None and (card.decided_at or 0.0) >= restored]
-    for card in since:
-        card.decided_at = None
-    return len(since)
+def doubt_survivor(ledger: Ledger, ticket_id: str, named: Iterable[str], grew: bool) -> bool:
+    """After a restore any part may have been told: whether a claim ended, which did not know the new ones."""
+    ticket, cards = ledger.tickets[ticket_id], ledger.cards_of(ticket_id).values()
+    if ledger.restored is None:
+        return False
+    if not {ticket_id, *parts_of(ledger, ticket_id)}.issuperset(named):
+        for card in cards:
+            card.last_error = RESTORED_UNSEEN if card.state == D.UNCONFIRMED else card.last_error
+    for card in cards if grew else ():
+        card.decided_at = card.decided_at if card.state == D.SENT else None
+    if not grew or ticket.state != T.CLAIMED:
+        return False
+    lease = ticket.lease_expires_at if is_in_flight(ledger, ticket_id) else None
+    give_back(ledger, ticket_id, 0.0)
+    ticket.next_attempt_at = ledger.now if lease is None else lease
+    return True
 
 
 def join_shown(ledger: Ledger, merges: Iterable[Merged], source: str) -> list[Joined]:

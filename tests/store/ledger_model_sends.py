@@ -45,8 +45,6 @@ def begin_card(ledger: Ledger, lease: Lease, channel: str) -> int | None:
         card = ledger.cards[lease.ticket_id, channel] = Card(attempts=0, first_sending_at=ledger.now)
     elif known is None or known[:2] != (D.PENDING, card.attempts) or card.state != D.PENDING:
         return None
-    elif known.decided_at is not None and card.decided_at is None:
-        return None  # a merge took back what was decided
     card.state, card.attempts, card.sending_at = D.SENDING, card.attempts + 1, ledger.now
     card.last_error, card.nonce, card.place = None, NONCE, PLACE
     return card.attempts

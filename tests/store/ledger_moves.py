@@ -65,6 +65,7 @@ TICKET_MOVES = (
     Move([None, *OPEN_STATES], T.MERGED, ["merges.join_parts"], "another ticket of the merge is told"),
     Move([T.MERGED], T.FOUND, ["merges.join_parts"], "its own card arrived after all"),
     Move([T.MERGED], T.RETRY, ["merges.join_parts"], "likewise, but its card is still on its way"),
+    Move([T.CLAIMED], T.RETRY, ["merges.join_parts"], "a part may have been told before a restore"),
     Move([T.SKIPPED], T.FOUND, ["merges.join_parts"], "skipped for its age, but a part of it was to be told"),
     Move([T.NOTIFIED, T.SKIPPED, T.MERGED], None, ["retention.forget_batch"], FORGOTTEN),
 )

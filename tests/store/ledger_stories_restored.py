@@ -4,7 +4,7 @@ from models.tickets import SkipReason, Source
 from models.tickets import TicketState as T
 from tests.store.ledger_model import DAY
 from tests.store.ledger_rules import LedgerMachine
-from tests.store.ledger_stories import VERDICT, Story, finish, send
+from tests.store.ledger_stories import VERDICT, Story, answer, finish, send
 from tests.store.ledger_stories_held import merge
 from tests.store.ledger_world import CREATED, Sight
 
@@ -37,6 +37,7 @@ def told_as_a_part_after_the_backup(machine: LedgerMachine) -> None:
     machine.restore_backup()
     work(machine)
     assert machine.tickets["20"]["merged_into"] == "100"
+    work(machine)
     machine.look_in_channel("console", found=False, delay=0.0)
     assert machine.tickets["100"]["state"] == T.NOTIFIED
 
@@ -60,6 +61,52 @@ def a_part_that_the_look_did_not_know(machine: LedgerMachine) -> None:
     merge(machine, "100")
     machine.end_to_look(0, found=False, delay=0.0)
     assert machine.tickets["100"]["state"] == T.UNCONFIRMED
+    machine.look_in_channel("console", found=False, delay=0.0)
+    assert machine.tickets["100"]["state"] == T.NOTIFIED
+
+
+def a_part_that_the_decision_did_not_know(machine: LedgerMachine) -> None:
+    """Whoever had claimed it to tell it does not."""
+    tell_after_a_backup(machine)
+    machine.restore_backup()
+    machine.claim(["100"], "two", 60.0)
+    finish(machine, 0, "hold")
+    machine.look_in_channel("console", found=False, delay=0.0)
+    machine.claim(["100"], "two", 60.0)
+    merge(machine, "100")
+    machine.write_ahead(0, "console", VERDICT, 60.0, on_trial=True)
+    assert not machine.sends
+    work(machine)
+    assert machine.tickets["100"]["state"] == T.UNCONFIRMED
+    machine.look_in_channel("console", found=False, delay=0.0)
+    assert machine.tickets["100"]["state"] == T.NOTIFIED
+
+
+def a_part_that_came_while_a_card_was_sent(machine: LedgerMachine) -> None:
+    """It was not, and the part's card is there."""
+    tell_after_a_backup(machine)
+    machine.restore_backup()
+    machine.claim(["100"], "two", 60.0)
+    finish(machine, 0, "hold")
+    machine.look_in_channel("console", found=False, delay=0.0)
+    machine.claim(["100"], "two", 60.0)
+    machine.write_ahead(0, "console", VERDICT, 60.0, on_trial=True)
+    merge(machine, "100")
+    answer(machine, 1, "not sent")
+    work(machine)
+    assert machine.tickets["100"]["state"] == T.UNCONFIRMED
+
+
+def a_part_of_what_came_into_doubt_since(machine: LedgerMachine) -> None:
+    tell_after_a_backup(machine)
+    machine.restore_backup()
+    machine.claim(["100"], "two", 60.0)
+    finish(machine, 0, "hold")
+    machine.look_in_channel("console", found=False, delay=0.0)
+    machine.claim(["100"], "two", 60.0)
+    send(machine, 0, "unknown")
+    finish(machine, 0, "conclude")
+    merge(machine, "100")
     machine.look_in_channel("console", found=False, delay=0.0)
     assert machine.tickets["100"]["state"] == T.NOTIFIED
 
@@ -188,6 +235,9 @@ RESTORED_STORIES: list[Story] = [
     told_as_a_part_after_the_backup,
     told_as_a_part_of_a_part,
     a_part_that_the_look_did_not_know,
+    a_part_that_the_decision_did_not_know,
+    a_part_that_came_while_a_card_was_sent,
+    a_part_of_what_came_into_doubt_since,
     in_doubt_at_the_backup,
     restored_again,
     restored_before_it_was_created,

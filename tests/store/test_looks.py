@@ -119,6 +119,10 @@ class World:
         with connection():
             Delivery.update(**columns).where(Delivery.ticket_id == ticket_id).execute()
 
+    def edit_ticket(self, ticket_id: str, **columns: object) -> None:
+        with connection():
+            self.ledger.edit(ticket_id, **columns)
+
     def state(self, ticket_id: str) -> tuple[str, str]:
         return self.ledger.ticket(ticket_id).state, self.ledger.delivery(ticket_id, BOT).state
 
@@ -133,6 +137,13 @@ def world(ledger: Ledger) -> Iterator[World]:
         yield made
         made.bot.close()
     assert discord.crashes == []
+
+
+@pytest.fixture
+def restored(world: World) -> World:
+    activate(datetime.now(UTC), CREATED, timedelta(0))
+    raise_barrier()
+    return world
 
 
 # --- The ledger's part
@@ -160,8 +171,9 @@ def test_what_is_in_doubt_is_found_with_what_a_look_needs(world: World) -> None:
     assert find_doubts("discord") == []
 
 
-def test_a_card_of_a_part_tells_for_what_a_restore_holds(world: World) -> None:
+def test_a_card_of_a_part_tells_for_what_a_restore_holds(restored: World) -> None:
     """After the backup ticket 1 was told, and HubSpot merged it; the restored ledger knows neither."""
+    world = restored
     world.tell("9")
     world.show("1")
     join_parts(Merge("3", ("1", "2")), Source.SWEEP)
@@ -215,8 +227,9 @@ def test_a_restored_card_stays_in_doubt_while_hubspot_does_not_name_its_parts(
     assert unseen.state("5") == ("notified", "sent")
 
 
-def test_a_restored_card_is_looked_for_where_all_of_its_parts_are_known(world: World) -> None:
+def test_a_restored_card_is_looked_for_where_all_of_its_parts_are_known(restored: World) -> None:
     """A part that is told for the merge is among those that HubSpot shows; absent, it is due at once."""
+    world = restored
     world.tell("9")
     join_parts(Merge("5", ("3", "4")), Source.SWEEP)
     just_now = datetime.now(UTC) - timedelta(minutes=2)
@@ -227,8 +240,9 @@ def test_a_restored_card_is_looked_for_where_all_of_its_parts_are_known(world: W
     assert [one.ticket_id for one in claim(find_due(1), "another", 60)] == ["5"]
 
 
-def test_a_merge_with_what_has_parts_of_its_own_is_asked_for_at_hubspot(world: World) -> None:
+def test_a_merge_with_what_has_parts_of_its_own_is_asked_for_at_hubspot(restored: World) -> None:
     """Ticket 9 was told and became part of 2, of which the restored ledger knows no more than its id."""
+    world = restored
     world.tell("8")
     world.show("9")
     world.ledger.find("1")
@@ -244,9 +258,10 @@ def test_a_merge_with_what_has_parts_of_its_own_is_asked_for_at_hubspot(world: W
 
 
 def test_a_part_that_is_older_than_what_a_restore_holds_may_have_been_told_before_that_was_created(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    restored: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """HubSpot gives what it made of them the age of the oldest, and no card of a part is older than that."""
+    world = restored
     world.tell("8")
     now = datetime.now(UTC)
     world.ledger.find("1")
@@ -276,9 +291,10 @@ def test_a_card_of_a_part_tells_nothing_of_what_no_restore_holds(world: World) -
 
 
 def test_a_merge_that_a_look_did_not_know_of_keeps_a_restored_card_in_doubt(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    restored: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ticket 2 was told after the backup, and the sweep shows its merge while the channel is read back."""
+    world = restored
     world.tell("9")
     world.show("2")
     world.ledger.find("1")
@@ -310,6 +326,38 @@ def test_a_card_of_a_part_tells_for_what_was_in_doubt_already_as_the_backup_was_
     assert doubt.parts == ("3", "2")
     assert world.lookout.look_where_due() == 1
     assert world.state("1") == ("notified", "sent")
+
+
+@pytest.mark.parametrize("merged_first", [False, True])
+def test_a_card_of_a_part_tells_for_what_came_into_doubt_since_a_restore(
+    restored: World, merged_first: bool
+) -> None:
+    """Ticket 2 was told after the backup, and HubSpot merges it with one of which nobody knows."""
+    world = restored
+    world.tell("9")
+    world.show("2")
+    if not merged_first:
+        world.doubt("7")
+    else:
+        taken = world.begin("7")
+    assert join_parts(Merge("10", ("2", "7")), Source.WEBHOOK).survivor == "7"
+    if merged_first:
+        record_unknown("7", BOT, 1, "timeout")
+        assert conclude_claim(taken, ONE, 30, "timeout") is None, "the merge ended the claim"
+        world.edit_ticket("7", next_attempt_at=CREATED)
+        conclude_claim(world.ledger.claim("7"), ONE, 30, "timeout")
+        world.age("7", 120)
+    assert world.lookout.look_where_due() == 1
+    assert world.state("7") == ("notified", "sent")
+
+
+def test_what_hubspot_has_in_its_bin_has_the_parts_that_the_ledger_knows(restored: World) -> None:
+    """Nothing is sent of it before HubSpot shows it again, with all of its parts."""
+    restored.tell("9")
+    join_parts(Merge("5", ("3", "4")), Source.SWEEP)
+    hold_restored(restored.ledger.claim("5"), CREATED, {BOT: restored.bot.place}, ONE, ("5", "3", "4"))
+    assert restored.lookout.look_where_due() == 1
+    assert restored.state("5")[1] == "pending"
 
 
 def test_a_restored_delivery_counts_from_what_is_known_of_it(world: World) -> None:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.look_for_cards import ARRIVED_SECONDS, BEFORE_FIRST, Decision, by_place, decide
+from jobs.hubspot.gateway import FoundTicket
+from jobs.look_for_cards import ARRIVED_SECONDS, BEFORE_FIRST, Decision, by_place, decide, made_whole
 from jobs.notify.view import View
-from models.looks import Doubt
+from models.looks import CLOCKS_APART, Doubt
 
 LINK, OTHER = "https://hubspot.test/7", "https://hubspot.test/70"
 FIRST = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -75,3 +76,17 @@ def test_a_card_that_may_be_on_its_way_is_not_absent_yet() -> None:
 def test_one_look_serves_all_that_went_to_one_place() -> None:
     one, two, three = (replace(DOUBT, ticket_id=str(n), place=at) for n, at in enumerate(["1", "2", None]))
     assert by_place([one, two, three], "2") == {"1": [one], "2": [two, three]}
+
+
+def test_a_doubt_is_made_whole_by_what_hubspot_and_the_ledger_name() -> None:
+    whole = made_whole(
+        replace(DOUBT, parts=("1", "2"), knows_parts=False), FoundTicket("9", None, ("2", "3"))
+    )
+    assert whole == replace(DOUBT, parts=("1", "2", "9", "3"))
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_the_oldest_part_is_looked_for_from_when_it_may_have_been_told(days: int) -> None:
+    created_at = FIRST + timedelta(days=days)
+    whole = made_whole(DOUBT, FoundTicket("9", created_at))
+    assert whole.first_at == (FIRST if days > 0 else created_at - CLOCKS_APART)

@@ -124,7 +124,7 @@ def doubt_survivor(survivor: ProcessedTicket, named: Collection[str], *, grew: b
     if not grew or survivor.state != TicketState.CLAIMED:
         return False
     due_at = survivor.lease_expires_at if in_flight else clock()
-    due = ProcessedTicket.update(**not_told_yet(), next_attempt_at=due_at)
+    due = ProcessedTicket.update(**not_told_yet(), next_attempt_at=due_at, last_error="merged")
     due.where(ProcessedTicket.ticket_id == ticket_id).execute()
     return True
 

@@ -7,10 +7,12 @@ NOW = "strftime('%Y-%m-%d %H:%M:%f+00:00', 'now', '+0.000 seconds')"
 
 
 #: Transitions of a claimed ticket that rule 1 forbids: name, condition, sentence.
+#: A merge after a restore ends anybody's claim.
 FORBIDDEN = (
     (
         "end",
-        "NEW.state IN ('found', 'retry', 'skipped', 'unconfirmed') AND OLD.lease_owner <> sim_process()",
+        """NEW.state IN ('found', 'retry', 'skipped', 'unconfirmed') AND OLD.lease_owner <> sim_process()
+           AND NOT (NEW.state = 'retry' AND coalesce(NEW.last_error, '') = 'merged')""",
         "a claim was ended by another than its owner",
     ),
     (

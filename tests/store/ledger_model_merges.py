@@ -64,7 +64,7 @@ def doubt_survivor(ledger: Ledger, ticket_id: str, named: Iterable[str], grew: b
     if not grew or ticket.state != T.CLAIMED:
         return False
     lease = ticket.lease_expires_at if is_in_flight(ledger, ticket_id) else None
-    give_back(ledger, ticket_id, 0.0)
+    give_back(ledger, ticket_id, 0.0, "merged")
     ticket.next_attempt_at = ledger.now if lease is None else lease
     return True
 

@@ -21,7 +21,7 @@ from tests.simulation.log import listening
 from tests.simulation.mishaps import plan_mishaps, usual
 from tests.simulation.model import Model
 from tests.simulation.nature import Nature
-from tests.simulation.other_portal import OtherPortal
+from tests.simulation.other_portal import BOUND, OtherPortal
 from tests.simulation.people import Operator
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.seams import played
@@ -208,6 +208,8 @@ class World:
         self.trace.note("world", "RESTORE")
         self.go_down(FOREVER)
         self.outside.restore()
+        if not self.outside.rows(BOUND):
+            self.other_portal.leave()  # an unused ledger takes the first portal that it meets
         self.truth.restored_at = self.time.now
         for row in self.outside.rows(IN_DOUBT):  # on its way as the backup was made
             self.truth.doubted.setdefault(row["ticket_id"], []).append(self.time.now)

@@ -52,11 +52,21 @@ def told_as_a_part_of_a_part(machine: LedgerMachine) -> None:
     assert machine.tickets["10"]["state"] == T.NOTIFIED
 
 
-def a_part_that_the_look_did_not_know(machine: LedgerMachine) -> None:
+def hold_after_a_restore(machine: LedgerMachine) -> None:
     tell_after_a_backup(machine)
     machine.restore_backup()
     machine.claim(["100"], "two", 60.0)
     finish(machine, 0, "hold")
+
+
+def claim_what_a_look_decided(machine: LedgerMachine) -> None:
+    hold_after_a_restore(machine)
+    machine.look_in_channel("console", found=False, delay=0.0)
+    machine.claim(["100"], "two", 60.0)
+
+
+def a_part_that_the_look_did_not_know(machine: LedgerMachine) -> None:
+    hold_after_a_restore(machine)
     machine.begin_to_look("console")
     merge(machine, "100")
     machine.end_to_look(0, found=False, delay=0.0)
@@ -67,12 +77,7 @@ def a_part_that_the_look_did_not_know(machine: LedgerMachine) -> None:
 
 def a_part_that_the_decision_did_not_know(machine: LedgerMachine) -> None:
     """Whoever had claimed it to tell it does not."""
-    tell_after_a_backup(machine)
-    machine.restore_backup()
-    machine.claim(["100"], "two", 60.0)
-    finish(machine, 0, "hold")
-    machine.look_in_channel("console", found=False, delay=0.0)
-    machine.claim(["100"], "two", 60.0)
+    claim_what_a_look_decided(machine)
     merge(machine, "100")
     machine.write_ahead(0, "console", VERDICT, 60.0, on_trial=True)
     assert not machine.sends
@@ -84,12 +89,7 @@ def a_part_that_the_decision_did_not_know(machine: LedgerMachine) -> None:
 
 def a_part_that_came_while_a_card_was_sent(machine: LedgerMachine) -> None:
     """It was not, and the part's card is there."""
-    tell_after_a_backup(machine)
-    machine.restore_backup()
-    machine.claim(["100"], "two", 60.0)
-    finish(machine, 0, "hold")
-    machine.look_in_channel("console", found=False, delay=0.0)
-    machine.claim(["100"], "two", 60.0)
+    claim_what_a_look_decided(machine)
     machine.write_ahead(0, "console", VERDICT, 60.0, on_trial=True)
     merge(machine, "100")
     answer(machine, 1, "not sent")
@@ -98,12 +98,7 @@ def a_part_that_came_while_a_card_was_sent(machine: LedgerMachine) -> None:
 
 
 def a_part_of_what_came_into_doubt_since(machine: LedgerMachine) -> None:
-    tell_after_a_backup(machine)
-    machine.restore_backup()
-    machine.claim(["100"], "two", 60.0)
-    finish(machine, 0, "hold")
-    machine.look_in_channel("console", found=False, delay=0.0)
-    machine.claim(["100"], "two", 60.0)
+    claim_what_a_look_decided(machine)
     send(machine, 0, "unknown")
     finish(machine, 0, "conclude")
     merge(machine, "100")

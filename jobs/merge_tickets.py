@@ -12,9 +12,9 @@ from models.tickets import Source, TicketState
 def merge_parts(desk: Desk, taken: Claim, ticket: Ticket) -> Handled | None:
     """Settle which ticket of the merge is told; None where it is the claimed one, and the claim goes on.
 
-    Nor where a part may have been told before a restore: then it is claimed anew, and seen as old as that.
     For a ticket that was merged, or that others were merged into. A part that was or may have been told stays
     the one that is told, by its own id and link; its text is what HubSpot shows of it now, the new ticket's.
+    After a restore a new part may have been told: then the claim has ended, and the next one judges its age.
     """
     parts = tuple(dict.fromkeys((*ticket.aliases, taken.ticket_id)))
     merge = Merge(ticket.ticket_id, tuple(one for one in parts if one != ticket.ticket_id), ticket.created_at)

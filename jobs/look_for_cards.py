@@ -174,7 +174,7 @@ class LookOut:
 
     def _with_parts(self, doubts: Sequence[Doubt]) -> Sequence[Doubt]:
         """Asked before the look: what was told for a part that comes later, this ledger knows."""
-        asked = [one.ticket_id for one in doubts if one.parts or not one.knows_parts]
+        asked = [one.ticket_id for one in doubts if one.asks_for_parts]
         try:
             found = self._fetch_merged(asked) if asked else {}
         except (SourceError, SettingsError) as error:

@@ -1,14 +1,16 @@
 """Check messages: tell a channel which tickets are held, each once, so that a person looks (rule 6)."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from jobs.notify.channel import Channel
 from jobs.notify.outcome import NotSent, Sent, Unknown
+from models.looks import parts_of, read_merged
 from models.notices import give_back, give_back_restored, take_restored, take_unnoticed
 from models.switches import extend_pause, pause_after_unknown, pause_for_fault
 
 TICKETS_A_MESSAGE = 10
+PARTS_A_TICKET = 4
 WORDS = (
     "**Held: nobody can tell whether these cards arrived.** Look above for each; then the operator runs "
     "`python main.py confirm TICKET` (it is there) or `python main.py resend TICKET` (it is not):"
@@ -43,7 +45,8 @@ def name_held_tickets(
             return named
         named += restored.cards
     while ids := take_unnoticed(channel.name, TICKETS_A_MESSAGE, among):
-        if not announce(channel, check_message(ids, link_of), partial(give_back, channel.name, ids)):
+        text = check_message(ids, link_of, read_merged(ids))
+        if not announce(channel, text, partial(give_back, channel.name, ids)):
             return named
         named += len(ids)
     return named
@@ -82,6 +85,15 @@ def knock(channel: Channel) -> bool:
     return False
 
 
-def check_message(ticket_ids: Sequence[str], link_of: Callable[[str], str]) -> str:
+def check_message(
+    ticket_ids: Sequence[str], link_of: Callable[[str], str], merged: Mapping[str, Sequence[str]]
+) -> str:
     """The program's own words, ids and links: nothing that a customer wrote."""
-    return "\n".join([WORDS, *(f"- #{one} <{link_of(one)}>" for one in ticket_ids)])
+    return "\n".join([WORDS, *(f"- #{one} <{link_of(one)}>{other_ids(one, merged)}" for one in ticket_ids)])
+
+
+def other_ids(ticket_id: str, merged: Mapping[str, Sequence[str]]) -> str:
+    """The tickets that were merged into it, since the card may be one of theirs; the first ones of many."""
+    parts = [f"#{one}" for one in parts_of(ticket_id, merged)]
+    more = ["others"] if len(parts) > PARTS_A_TICKET else []
+    return f" or the card of {', '.join([*parts[:PARTS_A_TICKET], *more])}" if parts else ""

@@ -11,9 +11,9 @@ from typing import cast
 
 from peewee import fn
 
-from models.claims import Claim, is_mine, not_told_yet
+from models.claims import Claim, is_mine
 from models.cursors import Cursor, activate
-from models.database import clock, on_postgres, read_clock, rerun_on_conflict, transaction
+from models.database import on_postgres, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
 from models.errors import BarrierRefused, LedgerUnused
 from models.sends import conclude_claim, lock_ticket
@@ -107,26 +107,18 @@ def read_barrier() -> datetime | None:
     return cast("datetime | None", ledger.restored_at) if ledger else None
 
 
-def doubt_survivor(survivor: ProcessedTicket, named: Collection[str], *, grew: bool, in_flight: bool) -> bool:
-    """One of a merge's parts may have been told after the backup; whether a claim of the survivor ended.
+def doubt_survivor(ticket_id: str, named: Collection[str], *, grew: bool) -> None:
+    """One of a merge's parts may have been told after the backup: no decision holds that did not know it.
 
-    No decision holds that did not know a new part, and no claim: the next one reads how old the ticket is by
-    now, which is as old as its oldest part. Where ``named`` are not all parts in the ledger's eyes, a look
-    for what is held already asks HubSpot. Within the merge's transaction.
+    Where ``named`` are not all parts in the ledger's eyes, a look for what is held already asks HubSpot.
+    Within the merge's transaction.
     """
-    ticket_id = survivor.ticket_id
     cards = Delivery.ticket_id == ticket_id
     if not {ticket_id, *list_parts(ticket_id)}.issuperset(named):
         unseen = Delivery.update(last_error=RESTORED_UNSEEN)
         unseen.where(cards, Delivery.state == DeliveryState.UNCONFIRMED).execute()
     if grew:
         Delivery.update(decided_at=None).where(cards, Delivery.state != DeliveryState.SENT).execute()
-    if not grew or survivor.state != TicketState.CLAIMED:
-        return False
-    due_at = survivor.lease_expires_at if in_flight else clock()
-    due = ProcessedTicket.update(**not_told_yet(), next_attempt_at=due_at, last_error="merged")
-    due.where(ProcessedTicket.ticket_id == ticket_id).execute()
-    return True
 
 
 @rerun_on_conflict

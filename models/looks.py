@@ -30,9 +30,9 @@ class Doubt:
     """A held ticket's card that nobody can tell of, after its ``attempt``-th send ``seconds`` ago.
 
     ``place`` and ``nonce`` are what was written ahead, None where nothing was. ``first_at`` is the time
-    before which the card cannot have been sent. In a ledger that was restored, ``parts`` were merged into it:
-    one of them may have been told for it after the backup. ``knows_parts`` is False where HubSpot named more
-    of them than the ledger can.
+    before which the card cannot have been sent. ``parts`` were merged into it: one of them may have been told
+    for it. ``knows_parts`` is False where HubSpot named more of them than the ledger can. ``asks_for_parts``:
+    after a restore one may have been told that the ledger does not know, and HubSpot does.
     """
 
     ticket_id: str
@@ -43,6 +43,7 @@ class Doubt:
     seconds: float
     parts: tuple[str, ...] = ()
     knows_parts: bool = True
+    asks_for_parts: bool = False
 
 
 @rerun_on_conflict
@@ -64,12 +65,15 @@ def find_doubts(channel: str) -> list[Doubt]:
         .where(IS_HELD, Delivery.channel == channel, Delivery.state == DeliveryState.UNCONFIRMED)
     )
     rows = list(cast(Any, query.tuples()))
-    merged = read_merged([row[0] for row in rows]) if rows and read_barrier() is not None else {}
-    return sorted((to_doubt(merged, *row) for row in rows), key=lambda one: (one.first_at, one.ticket_id))
+    merged = read_merged([row[0] for row in rows]) if rows else {}
+    restored = bool(merged) and read_barrier() is not None
+    doubts = (to_doubt(merged, restored, *row) for row in rows)
+    return sorted(doubts, key=lambda one: (one.first_at, one.ticket_id))
 
 
 def to_doubt(
     merged: Mapping[str, Sequence[str]],
+    restored: bool,
     ticket_id: str,
     attempt: int,
     place: str | None,
@@ -85,14 +89,17 @@ def to_doubt(
     if error in HELD_BY_BARRIER:
         first -= CLOCKS_APART
     parts = tuple(parts_of(ticket_id, merged))
-    return Doubt(ticket_id, attempt, place, nonce, first, seconds, parts, error != RESTORED_UNSEEN)
+    unseen = error == RESTORED_UNSEEN
+    asks = unseen or bool(parts and restored)
+    return Doubt(ticket_id, attempt, place, nonce, first, seconds, parts, not unseen, asks)
 
 
 def has_other_parts(ticket_id: str, looked_for: Collection[str]) -> bool:
     """A merge locks the ticket that others become part of, so under that lock none comes meanwhile."""
-    return read_barrier() is not None and not set(looked_for).issuperset(list_parts(ticket_id))
+    return not set(looked_for).issuperset(list_parts(ticket_id))
 
 
+@rerun_on_conflict
 def read_merged(ticket_ids: Iterable[str]) -> dict[str, list[str]]:
     """The tickets that were merged into each of these, and into those."""
     merged: dict[str, list[str]] = {}
@@ -129,8 +136,8 @@ def decide_absent(
 ) -> bool:
     """A look that can see did not find the card of ``attempt``: sent again, due after ``delay_seconds``.
 
-    False where somebody decided otherwise meanwhile, a person or a late answer, and where after a restore
-    more parts are known by now than ``parts``, those that were looked for. Safe to call twice.
+    False where somebody decided otherwise meanwhile, a person or a late answer, and where more parts are
+    known by now than ``parts``, those that were looked for. Safe to call twice.
     """
     with transaction():
         ticket = lock_ticket(ticket_id)

@@ -10,12 +10,14 @@ from datetime import datetime
 
 from peewee import SQL, Case, Function, fn
 
-from models.barrier import doubt_survivor
-from models.claims import MAYBE_TOLD, lock_rows
+from models.barrier import RESTORED, RESTORED_UNSEEN, doubt_survivor
+from models.claims import MAYBE_TOLD, lock_rows, not_told_yet
 from models.counts import count_settled
 from models.database import clock, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
+from models.part_cards import Doubt, count_cards_of_parts
 from models.proposals import Memory, Proposal, propose
+from models.sends import TELLABLE_STATES
 from models.survivors import Decision, Known, Part, decide
 from models.tickets import OPEN_STATES, ProcessedTicket, Source, TicketState
 
@@ -55,7 +57,7 @@ def join_parts(merge: Merge, source: Source) -> Joined:
     2. All rows are locked, in byte order, with those that they were merged into before; then the deliveries
        are read. A write-ahead needs a claimed row, so it comes before that and counts, or finds none.
     3. ``survivors.decide``, and its decision is written, in the same transaction.
-    4. After a restore, what a part may have been told for is in doubt.
+    4. What the parts were told on each channel counts for the survivor; after a restore all else is in doubt.
 
     Any number at once, in any order of merges, repeats included: what changes nothing writes nothing.
     """
@@ -71,12 +73,20 @@ def join_parts(merge: Merge, source: Source) -> Joined:
         parts = read_parts(rows)
         decision = decide(parts, merge.new_id, known)
         in_flight = DeliveryState.SENDING in parts[decision.survivor].deliveries
-        carry_out(decision, rows[decision.survivor], in_flight=in_flight)
-        released = False
+        survivor = rows[decision.survivor]
+        carry_out(decision, survivor, in_flight=in_flight)
+        due_at = None
+        if decision.opens or survivor.state in TELLABLE_STATES:
+            held = survivor.state == TicketState.UNCONFIRMED
+            doubt = doubt_of_parts(memory, made_at, held=held)
+            due_at = count_cards_of_parts(survivor.ticket_id, rows.keys(), doubt)
         if memory.restored_at is not None:
-            named, grew = {merge.new_id, *merge.parts}, inserted or bool(decision.merged)
-            survivor = rows[decision.survivor]
-            released = doubt_survivor(survivor, named, grew=grew, in_flight=in_flight)
+            grew = inserted or bool(decision.merged)
+            doubt_survivor(survivor.ticket_id, {merge.new_id, *merge.parts}, grew=grew)
+            if grew and survivor.state == TicketState.CLAIMED:
+                # The next claim reads how old the ticket is by now, which is as old as its oldest part.
+                due_at = due_at or memory.now
+        released = due_at is not None and make_due(survivor, due_at, memory.now, in_flight=in_flight)
         return Joined(decision.survivor, decision.merged, int(decision.opens), released)
 
 
@@ -183,6 +193,24 @@ def carry_out(decision: Decision, survivor: ProcessedTicket, *, in_flight: bool)
         changed.where(ProcessedTicket.ticket_id == survivor.ticket_id).execute()
 
 
+def doubt_of_parts(memory: Memory, made_at: datetime | None, *, held: bool) -> Doubt:
+    """After a restore a survivor of before it may have been told itself; a look is to see both."""
+    if memory.restored_at is None or (made_at is not None and made_at >= memory.restored_at):
+        return Doubt(memory.now, held)
+    return Doubt(memory.now, held, RESTORED_UNSEEN if made_at is None else RESTORED, made_at)
+
+
+def make_due(survivor: ProcessedTicket, due_at: datetime, now: datetime, *, in_flight: bool) -> bool:
+    """Not before ``due_at``; whether that ends a claim, whose worker cannot know what the merge brought."""
+    claimed = survivor.state == TicketState.CLAIMED
+    lease_ends_at = survivor.lease_expires_at if in_flight else None
+    due_at = max(filter(None, (due_at, survivor.next_attempt_at, lease_ends_at)))
+    if claimed or survivor.state == TicketState.UNCONFIRMED or due_at > now:
+        due = {**not_told_yet(), "next_attempt_at": due_at, "last_error": "merged", "reason": None}
+        ProcessedTicket.update(**due).where(ProcessedTicket.ticket_id == survivor.ticket_id).execute()
+    return claimed
+
+
 def settle_merged(ticket_ids: Sequence[str], survivor_id: str) -> None:
     """A verdict whose card may have left stays, for a late ``sent`` may bring the ticket back by it.
 
@@ -193,7 +221,7 @@ def settle_merged(ticket_ids: Sequence[str], survivor_id: str) -> None:
     awaited_until = fn.COALESCE(ProcessedTicket.lease_expires_at, ProcessedTicket.next_attempt_at)
     settled = {
         **merged_into(survivor_id),
-        "provider": Case(None, [(told, ProcessedTicket.provider)], "none"),
+        "provider": fn.COALESCE(Case(None, [(told, ProcessedTicket.provider)]), "none"),
         "success": Case(None, [(told, ProcessedTicket.success)], None),
         "lease_owner": None,
         "lease_expires_at": Case(None, [(in_flight, awaited_until)], None),

@@ -12,8 +12,9 @@ def resend_ticket(ledger: Ledger, ticket_id: str) -> str:
     refusal = refuse_unless_held(ledger, ticket_id)
     if refusal is None:
         give_back(ledger, ticket_id, 0.0)
-        for card in held_cards(ledger, ticket_id):
-            card.state, card.decided_at = D.PENDING, ledger.now
+        for channel, card in ledger.cards_of(ticket_id).items():
+            if card.state in HELD:
+                ledger.decide(ticket_id, channel)
         ledger.tickets[ticket_id].reason = None
     return refusal or "done"
 

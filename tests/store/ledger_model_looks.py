@@ -48,8 +48,8 @@ def looked_from(card: Card) -> float | None:
 
 
 def parts_to_look_for(ledger: Ledger, ticket_id: str) -> frozenset[str]:
-    """Those whose card may be the ticket's: a restored ledger does not know what they were told."""
-    return frozenset(() if ledger.restored is None else parts_of(ledger, ticket_id))
+    """Those whose card may be the ticket's."""
+    return frozenset(parts_of(ledger, ticket_id))
 
 
 def parts_of(ledger: Ledger, ticket_id: str) -> Iterator[str]:
@@ -78,7 +78,8 @@ def decide_absent(
         return False
     give_back(ledger, ticket_id, delay)
     ledger.tickets[ticket_id].reason = None
-    card.state, card.decided_at, card.last_error = D.PENDING, ledger.now, "absent"
+    ledger.decide(ticket_id, channel)
+    card.last_error = "absent"
     return True
 
 

@@ -1,14 +1,15 @@
 """The plain model's merges: of the tickets that HubSpot made one, one is told (rule 11 and decision 10)."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.deliveries import DeliveryState as D
 from models.tickets import SkipReason, Source
 from models.tickets import TicketState as T
-from tests.store.ledger_model import MAYBE_TOLD, OPEN, Ledger, Shown, Ticket, give_back, settle
-from tests.store.ledger_model_looks import RESTORED_UNSEEN, parts_of
-from tests.store.ledger_model_sources import event_counts, is_ours, propose, shown_by
+from tests.store.ledger_model import HELD, MAYBE_TOLD, OPEN, Card, Ledger, Shown, Ticket, give_back, settle
+from tests.store.ledger_model_looks import RESTORED, RESTORED_UNSEEN, parts_of
+from tests.store.ledger_model_sources import creation_time, event_counts, is_ours, propose, shown_by
 
 TOO_OLD = (SkipReason.BEFORE_ACTIVATION, SkipReason.BEYOND_MEMORY)
 
@@ -44,29 +45,98 @@ def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
         absorb(ledger, one, survivor)
     ticket = ledger.tickets[survivor]
     ticket.creation_event_at = ticket.creation_event_at if overriding is None else overriding
-    released = doubt_survivor(ledger, survivor, {merge.new_id, *merge.parts}, bool(inserted or absorbed))
-    opens = opens_again(ledger, survivor)
+    opens, state_before = opens_again(ledger, survivor), ticket.state
+    lease = ticket.lease_expires_at if is_in_flight(ledger, survivor) else None
     if opens:
         open_again(ledger, survivor)
+    due = None
+    if ticket.state in (*OPEN, T.UNCONFIRMED):
+        due = count_cards_of_parts(ledger, survivor, group, made)
+    if ledger.restored is not None:
+        grew = bool(inserted or absorbed)
+        doubt_survivor(ledger, survivor, {merge.new_id, *merge.parts}, grew)
+        due = ledger.now if due is None and grew and ticket.state == T.CLAIMED else due
+    released = due is not None and make_due(ledger, survivor, due, lease, state_before)
     return Joined(survivor, tuple(absorbed), int(opens), released)
 
 
-def doubt_survivor(ledger: Ledger, ticket_id: str, named: Iterable[str], grew: bool) -> bool:
-    """After a restore any part may have been told: whether a claim ended, which did not know the new ones."""
-    ticket, cards = ledger.tickets[ticket_id], ledger.cards_of(ticket_id).values()
-    if ledger.restored is None:
-        return False
+def count_cards_of_parts(
+    ledger: Ledger, survivor: str, group: Iterable[str], made: float | None
+) -> float | None:
+    """What the others were told on a channel is told; what they may have been told on is in doubt.
+
+    Until a person or a look decides, who knew of them; what is on its way is waited for. When the survivor
+    is due by it, None where nothing changed.
+    """
+    others = sorted({*group, *parts_of(ledger, survivor)} - {survivor})
+    due: list[float] = []
+    held = ledger.tickets[survivor].state == T.UNCONFIRMED
+    for channel in sorted({name for one in others for name in ledger.cards_of(one)}):
+        cards = {one: ledger.cards[one, channel] for one in others if (one, channel) in ledger.cards}
+        cards = {one: card for one, card in cards.items() if card.state in MAYBE_TOLD}
+        own = ledger.cards.get((survivor, channel), Card(D.PENDING, 0))
+        sent = [card for card in cards.values() if card.state == D.SENT]
+        if sent and own.state in (D.PENDING, D.UNCONFIRMED, D.REFUSED):
+            first = min(sent, key=lambda card: card.sent_at or 0.0)
+            own.state, own.sent_at, own.place = D.SENT, first.sent_at, first.place
+            own.message_id = own.last_error = None
+            ledger.cards[survivor, channel] = own
+            due.append(ledger.now)
+        elif (
+            cards and not sent and own.state == D.PENDING and not is_decided(ledger, survivor, channel, cards)
+        ):
+            leases = [
+                ledger.tickets[one].lease_expires_at or ledger.now
+                for one, card in cards.items()
+                if card.state == D.SENDING
+            ]
+            until = max(leases, default=ledger.now)
+            if until <= ledger.now:
+                doubt(ledger, own, cards, made)
+                ledger.cards[survivor, channel] = own
+            due.append(max(until, ledger.now))
+    in_doubt = any(card.state in HELD for card in ledger.cards_of(survivor).values())
+    return None if held and in_doubt else max(due, default=None)
+
+
+def is_decided(ledger: Ledger, survivor: str, channel: str, parts: Iterable[str]) -> bool:
+    knew = ledger.knew.get((survivor, channel), Counter())
+    own = ledger.cards.get((survivor, channel), Card())
+    return own.decided_at is not None and all(knew[one] == ledger.joins[one] > 0 for one in parts)
+
+
+def doubt(ledger: Ledger, own: Card, cards: dict[str, Card], made: float | None) -> None:
+    """The look for it sees whatever a part sent; after a restore also whatever it was told as itself."""
+    restored = ledger.restored is not None and (made is None or made < ledger.restored)
+    last = max(cards.values(), key=lambda card: (card.sending_at or -1.0, card.place or ""))
+    began = [
+        card.sending_at if card.first_sending_at is None else card.first_sending_at for card in cards.values()
+    ]
+    began += [made] if restored else []
+    own.state, own.place, own.sending_at = D.UNCONFIRMED, last.place, last.sending_at
+    own.first_sending_at = min((at for at in began if at is not None), default=None)
+    own.last_error = (RESTORED_UNSEEN if made is None else RESTORED) if restored else "part"
+    own.notice_at = None
+
+
+def make_due(ledger: Ledger, survivor: str, due: float, lease: float | None, state_before: str) -> bool:
+    """Whether a claim ends, whose worker cannot know what the merge brought."""
+    ticket = ledger.tickets[survivor]
+    due = max(at for at in (due, ticket.next_attempt_at, lease) if at is not None)
+    if state_before in (T.CLAIMED, T.UNCONFIRMED) or due > ledger.now:
+        give_back(ledger, survivor, 0.0, "merged")
+        ticket.next_attempt_at, ticket.reason = due, None
+    return state_before == T.CLAIMED
+
+
+def doubt_survivor(ledger: Ledger, ticket_id: str, named: Iterable[str], grew: bool) -> None:
+    """After a restore any part may have been told."""
+    cards = ledger.cards_of(ticket_id).values()
     if not {ticket_id, *parts_of(ledger, ticket_id)}.issuperset(named):
         for card in cards:
             card.last_error = RESTORED_UNSEEN if card.state == D.UNCONFIRMED else card.last_error
     for card in cards if grew else ():
         card.decided_at = card.decided_at if card.state == D.SENT else None
-    if not grew or ticket.state != T.CLAIMED:
-        return False
-    lease = ticket.lease_expires_at if is_in_flight(ledger, ticket_id) else None
-    give_back(ledger, ticket_id, 0.0, "merged")
-    ticket.next_attempt_at = ledger.now if lease is None else lease
-    return True
 
 
 def join_shown(ledger: Ledger, merges: Iterable[Merged], source: str) -> list[Joined]:
@@ -231,8 +301,10 @@ def absorb(ledger: Ledger, ticket_id: str, into: str) -> None:
     ticket = ledger.tickets[ticket_id]
     until = ticket.next_attempt_at if ticket.lease_expires_at is None else ticket.lease_expires_at
     if not any(card.state in MAYBE_TOLD for card in ledger.cards_of(ticket_id).values()):
-        ticket.provider, ticket.success = "none", None
+        ticket.provider, ticket.success = None, None
+    ticket.provider = ticket.provider or "none"
     ticket.merged_into, ticket.missing_since_at = into, None
+    ledger.joins[ticket_id] += 1
     settle(ledger, ticket, T.MERGED)
     ticket.lease_expires_at = until if is_in_flight(ledger, ticket_id) else None
 
@@ -243,11 +315,11 @@ def drain_events(ledger: Ledger, limit: int) -> dict[str, int]:
         return {}
     taken, ledger.inbox = ledger.inbox[:limit], ledger.inbox[limit:]
     ours = [event for event in taken if is_ours(ledger, event)]
-    found, reopened, beyond, late = propose(ledger, map(shown_by, ours), Source.WEBHOOK)
+    found, reopened, beyond, late = propose(ledger, shown_by(ledger, ours), Source.WEBHOOK)
     merges = [Merged(one.ticket_id, one.parts, None, one.occurred) for one in ours if one.kind == "merge"]
     joined = [join_parts(ledger, merge, Source.WEBHOOK) for merge in merges]
     if late:
-        shown = dict.fromkeys(one.ticket_id for one in ours if shown_by(one).event is not None)
+        shown = dict.fromkeys(one.ticket_id for one in ours if creation_time(one) is not None)
         joined += join_late_events(ledger, shown, Source.WEBHOOK)
     return {
         "moved": len(ours),

@@ -124,6 +124,24 @@ def is_ours(ledger: Ledger, event: Event) -> bool:
     return not foreign and event.kind in set(EventType)
 
 
-def shown_by(event: Event) -> Shown:
+def creation_time(event: Event) -> float | None:
     """Only a creation event that tells its time says when the ticket was created."""
-    return Shown(event.ticket_id, None, event.occurred if event.kind == EventType.CREATION else None)
+    return event.occurred if event.kind == EventType.CREATION else None
+
+
+def shown_by(ledger: Ledger, events: Iterable[Event]) -> list[Shown]:
+    """One from before the activation tells the age that a merge would hide, while that is remembered."""
+    times = [(event.ticket_id, creation_time(event)) for event in events]
+    ages: dict[str, float] = {}
+    for one, at in times:
+        if at is not None and is_old(ledger, at):
+            ages[one] = min(at, ages.get(one, at))
+    return [Shown(one, ages.get(one), at) for one, at in times]
+
+
+def is_old(ledger: Ledger, at: float) -> bool:
+    return (
+        ledger.activated is not None
+        and (ledger.horizon is None or at >= ledger.horizon)
+        and at <= ledger.activated
+    )

@@ -63,9 +63,15 @@ TICKET_MOVES = (
         "gone or other pipeline, and shown again; too old, and a creation event came",
     ),
     Move([None, *OPEN_STATES], T.MERGED, ["merges.join_parts"], "another ticket of the merge is told"),
+    Move([T.SKIPPED], T.MERGED, ["merges.join_parts"], "likewise; gone or other pipeline, and shown again"),
     Move([T.MERGED], T.FOUND, ["merges.join_parts"], "its own card arrived after all"),
     Move([T.MERGED], T.RETRY, ["merges.join_parts"], "likewise, but its card is still on its way"),
-    Move([T.CLAIMED], T.RETRY, ["merges.join_parts"], "a part may have been told before a restore"),
+    Move(
+        [T.CLAIMED, T.UNCONFIRMED],
+        T.RETRY,
+        ["merges.join_parts"],
+        "a part was or may have been told on a channel that it was not",
+    ),
     Move([T.SKIPPED], T.FOUND, ["merges.join_parts"], "skipped for its age, but a part of it was to be told"),
     Move([T.NOTIFIED, T.SKIPPED, T.MERGED], None, ["retention.forget_batch"], FORGOTTEN),
 )
@@ -91,6 +97,8 @@ DELIVERY_MOVES = (
     Move([D.UNCONFIRMED], D.PENDING, ["looks.decide_absent"], "its attempt, its ticket is held"),
     Move([D.SENDING], D.UNCONFIRMED, ["sends.record_unknown"], OF_THE_ATTEMPT),
     Move([None, D.PENDING], D.UNCONFIRMED, ["barrier.hold_restored"], "owner, attempt; after a restore"),
+    Move([None, D.PENDING, D.UNCONFIRMED, D.REFUSED], D.SENT, ["merges.join_parts"], "a part was told there"),
+    Move([None, D.PENDING], D.UNCONFIRMED, ["merges.join_parts"], "a part may have been told there"),
     Move([D.SENDING, D.PENDING], D.REFUSED, ["sends.record_refused"], OF_THE_ATTEMPT),
     Move(list(D), None, ["retention.forget_batch"], "with its ticket"),
 )

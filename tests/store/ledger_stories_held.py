@@ -135,6 +135,13 @@ def merged_into_one_too_old(machine: LedgerMachine) -> None:
     merge(machine, "9")
 
 
+def skipped_and_shown_as_one_with_the_told(machine: LedgerMachine) -> None:
+    finish(machine, 0, "skip", SkipReason.OTHER_PIPELINE)
+    send(machine, 1, "sent")
+    merge(machine, "9")
+    assert machine.tickets["9"]["merged_into"] == "20"
+
+
 def merged_and_sent_after_all(machine: LedgerMachine) -> None:
     send(machine, 1, "not sent")
     merge(machine, "10")
@@ -183,6 +190,7 @@ HELD_STORIES: list[Story] = [
     restored,
     merged,
     merged_into_one_too_old,
+    skipped_and_shown_as_one_with_the_told,
     merged_and_sent_after_all,
     merged_when_two_were_told,
     merged_while_all_were_on_their_way,

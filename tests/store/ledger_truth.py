@@ -18,14 +18,13 @@ class Truth:
     groups: list[set[str]] = field(default_factory=list)
 
     def begin(self, key: Key, attempt: int, group: Collection[str] = ()) -> None:
-        """A send begins: no earlier one is in doubt (P1), nor was another part of its merge told (rule 11).
+        """A send begins: no earlier one is in doubt (P1), nor was a part of its merge told there (rule 11).
 
-        ``group`` is what its worker knows that it is one with. Several that had been told before HubSpot
-        merged them stay several cards.
+        ``group`` is what its worker knows that it is one with.
         """
         assert key not in self.in_doubt, f"{key} may be told twice"
-        told = {ticket_id for ticket_id, _ in self.in_doubt} & {*group}
-        assert not told or key[0] in told, f"{key} is one with {told}, which may have been told"
+        told = {one for one, channel in self.in_doubt if channel == key[1]} & {*group}
+        assert not told, f"{key} is one with {told}, which may have been told there"
         self.in_doubt[key] = attempt
 
     def arrive(self, key: Key, attempt: int) -> None:

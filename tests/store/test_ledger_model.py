@@ -13,6 +13,7 @@ from tests.store.ledger_machine import KNOWN, SEEN
 from tests.store.ledger_rules import LedgerMachine
 from tests.store.ledger_stories import STORIES, begun
 from tests.store.ledger_stories_held import HELD_STORIES
+from tests.store.ledger_stories_parts import PARTS_STORIES
 from tests.store.ledger_stories_restored import RESTORED_STORIES
 
 GIVEN = int(os.environ.get("LEDGER_EXAMPLES", "0"))
@@ -31,7 +32,7 @@ def test_the_ledger_does_what_its_plain_model_does(store_url: str) -> None:
     SEEN.clear()
     with connection():
         spare_the_disk()
-        for story in (*STORIES, *HELD_STORIES, *RESTORED_STORIES):
+        for story in (*STORIES, *HELD_STORIES, *RESTORED_STORIES, *PARTS_STORIES):
             story(begun())
         run_state_machine_as_test(LedgerMachine, settings=SETTINGS)
     assert set(SEEN) == KNOWN, "in the table of moves and never seen"

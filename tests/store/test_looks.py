@@ -280,14 +280,15 @@ def test_a_part_that_is_older_than_what_a_restore_holds_may_have_been_told_befor
     assert looked_since == [now - timedelta(days=3, hours=1, minutes=5)]
 
 
-def test_a_card_of_a_part_tells_nothing_of_what_no_restore_holds(world: World) -> None:
-    """It was merged because its card was certainly not there."""
+def test_a_look_asks_for_the_cards_of_the_parts(world: World) -> None:
     world.tell("9")
     world.show("1")
     join_parts(Merge("3", ("1", "2")), Source.SWEEP)
     world.doubt("3")
     (doubt,) = find_doubts(BOT)
-    assert doubt.parts == ()
+    assert (doubt.parts, doubt.asks_for_parts) == (("1", "2"), False)
+    world.lookout.look_where_due()
+    assert world.ledger.ticket("3").state == "notified"
 
 
 def test_a_merge_that_a_look_did_not_know_of_keeps_a_restored_card_in_doubt(

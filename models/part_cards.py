@@ -1,0 +1,135 @@
+"""What the parts of a merge were told on a channel counts for the one that is told for them (rule 11)."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from models.claims import MAYBE_TOLD
+from models.deliveries import Delivery, DeliveryState
+from models.held import HELD_DELIVERIES
+from models.tickets import ProcessedTicket, list_parts
+
+DOUBTED_AS_PART = "part"  #: the ``last_error`` of a card that a part may have brought
+Columns = dict[str, object]
+NEVER = datetime.min.replace(tzinfo=UTC)
+UNSETTLED = (DeliveryState.PENDING, DeliveryState.UNCONFIRMED, DeliveryState.REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class PartCard:
+    """A card that a part brought, or may have; ``awaited_until`` is when its worker's lease ends."""
+
+    channel: str
+    state: str
+    place: str | None
+    first_sending_at: datetime | None
+    sending_at: datetime | None
+    sent_at: datetime | None
+    joined_at: datetime
+    awaited_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What becomes of a card that a part may have brought; ``since`` is when it may first have been sent.
+
+    ``held``: the survivor is, and stays so while any of its cards is in doubt.
+    """
+
+    now: datetime
+    held: bool
+    error: str = DOUBTED_AS_PART
+    since: datetime | None = None
+
+
+def count_cards_of_parts(ticket_id: str, group: Collection[str], doubt: Doubt) -> datetime | None:
+    """When the survivor is due again where its parts' cards changed its own; None where they did not.
+
+    On a channel that a part was told on, it is told. One that a part may have been told on is in doubt,
+    unless a person or a look decided since the part joined; what is on its way is awaited first. Within the
+    merge's transaction, the survivor locked; a part's card comes into no new doubt, for nobody claims it.
+    """
+    cards = read_cards({*group, *list_parts(ticket_id)} - {ticket_id})
+    if not cards:
+        return None
+    own = {one.channel: one for one in Delivery.select().where(Delivery.ticket_id == ticket_id)}
+    left = {channel for channel, one in own.items() if one.state in HELD_DELIVERIES}
+    due_at: list[datetime] = []
+    for channel in sorted({card.channel for card in cards}):
+        of_channel = [card for card in cards if card.channel == channel]
+        changes, again_at = judge(own.get(channel), of_channel, doubt)
+        if changes:
+            write(ticket_id, channel, changes)
+            left = left | {channel} if changes["state"] in HELD_DELIVERIES else left - {channel}
+        if again_at is not None:
+            due_at.append(again_at)
+    return None if doubt.held and left else max(due_at, default=None)
+
+
+def judge(own: Delivery | None, cards: Sequence[PartCard], doubt: Doubt) -> tuple[Columns, datetime | None]:
+    """What becomes of the survivor's card on one channel, and when the ticket is due for it."""
+    state = DeliveryState.PENDING if own is None else own.state
+    sent = [card for card in cards if card.state == DeliveryState.SENT]
+    if sent and state in UNSETTLED:
+        return sent_as(min(sent, key=lambda card: card.sent_at or card.joined_at)), doubt.now
+    if sent or state != DeliveryState.PENDING or (own is not None and is_decided(own, cards)):
+        return {}, None
+    awaited = [card.awaited_until for card in cards if card.state == DeliveryState.SENDING]
+    until = max(filter(None, awaited), default=doubt.now)
+    changes = {} if until > doubt.now else doubted_as(cards, doubt)
+    return changes, max(until, doubt.now)
+
+
+def sent_as(card: PartCard) -> Columns:
+    """Without its message, which is another ticket's."""
+    return {
+        "state": DeliveryState.SENT,
+        "sent_at": card.sent_at,
+        "place": card.place,
+        "message_id": None,
+        "last_error": None,
+    }
+
+
+def doubted_as(cards: Sequence[PartCard], doubt: Doubt) -> Columns:
+    last = max(cards, key=lambda card: (card.sending_at or NEVER, card.place or ""))
+    began = [doubt.since, *(card.first_sending_at or card.sending_at for card in cards)]
+    return {
+        "state": DeliveryState.UNCONFIRMED,
+        "place": last.place,
+        "first_sending_at": min(filter(None, began), default=None),
+        "sending_at": last.sending_at,
+        "last_error": doubt.error,
+        "notice_at": None,
+    }
+
+
+def is_decided(own: Delivery, cards: Iterable[PartCard]) -> bool:
+    """By somebody who could know of the parts."""
+    decided_at = own.decided_at
+    return decided_at is not None and all(card.joined_at < decided_at for card in cards)
+
+
+def read_cards(ticket_ids: Collection[str]) -> list[PartCard]:
+    query = (
+        Delivery.select(
+            Delivery.channel,
+            Delivery.state,
+            Delivery.place,
+            Delivery.first_sending_at,
+            Delivery.sending_at,
+            Delivery.sent_at,
+            ProcessedTicket.processed_at,
+            ProcessedTicket.lease_expires_at,
+        )
+        .join(ProcessedTicket, on=(ProcessedTicket.ticket_id == Delivery.ticket_id))
+        .where(Delivery.ticket_id.in_(sorted(ticket_ids)), Delivery.state.in_(MAYBE_TOLD))
+    )
+    return [PartCard(*row) for row in cast(Any, query.tuples())]
+
+
+def write(ticket_id: str, channel: str, columns: Columns) -> None:
+    Delivery.insert(ticket_id=ticket_id, channel=channel, **columns).on_conflict(
+        conflict_target=[Delivery.ticket_id, Delivery.channel], update=columns
+    ).execute()

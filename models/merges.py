@@ -7,19 +7,21 @@ one are never both told; what sources do here earlier spares the work.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, cast
 
 from peewee import SQL, Case, Function, fn
 
 from models.barrier import RESTORED, RESTORED_UNSEEN, doubt_survivor
 from models.claims import MAYBE_TOLD, lock_rows, not_told_yet
 from models.counts import count_settled
-from models.database import clock, read_clock, rerun_on_conflict, transaction
+from models.database import clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
 from models.part_cards import Doubt, count_cards_of_parts
 from models.proposals import Memory, Proposal, propose
 from models.sends import TELLABLE_STATES
-from models.survivors import Decision, Known, Part, decide
+from models.survivors import Decision, Known, Part, decide, is_told
 from models.tickets import OPEN_STATES, ProcessedTicket, Source, TicketState
+from models.utc import to_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,10 @@ def join_shown(merges: Sequence[Merge], source: Source) -> list[Joined]:
 @rerun_on_conflict
 def find_told(merges: Sequence[Merge]) -> set[str]:
     """Those of the new tickets, none of which has a row, that a part was or may have been told for."""
-    told = set[str]()
-    for merge in merges:
-        group = read_parts(read_group({*merge.parts}, lock=False))
-        group[merge.new_id] = Part(merge.new_id, TicketState.FOUND)
-        if decide(group, merge.new_id, Known(read_clock())).survivor != merge.new_id:
-            told.add(merge.new_id)
-    return told
+    groups = {one.new_id: read_parts(read_group({*one.parts}, lock=False)) for one in merges}
+    return {
+        new_id for new_id, group in groups.items() if any(is_told(group, part) for part in group.values())
+    }
 
 
 @rerun_on_conflict
@@ -160,6 +159,7 @@ def read_parts(rows: dict[str, ProcessedTicket]) -> dict[str, Part]:
     deliveries: dict[str, list[str]] = {one: [] for one in rows}
     for told in Delivery.select(Delivery.ticket_id, Delivery.state).where(Delivery.ticket_id.in_(list(rows))):
         deliveries[told.ticket_id].append(told.state)
+    joined_at = first_joined(list(rows))
     return {
         one: Part(
             one,
@@ -169,15 +169,18 @@ def read_parts(rows: dict[str, ProcessedTicket]) -> dict[str, Part]:
             row.reason,
             row.ticket_created_at,
             row.creation_event_at,
-            came_back(row, rows.values()),
+            one in joined_at and joined_at[one] < row.created_at,
         )
         for one, row in rows.items()
     }
 
 
-def came_back(row: ProcessedTicket, others: Iterable[ProcessedTicket]) -> bool:
-    into_it = (one for one in others if one.merged_into == row.ticket_id)
-    return any(one.processed_at < row.created_at for one in into_it)
+def first_joined(ticket_ids: Sequence[str]) -> dict[str, datetime]:
+    """When the first of those that are merged into each was: of all, whether this merge names them or not."""
+    at = fn.MIN(ProcessedTicket.processed_at)
+    parts = ProcessedTicket.select(ProcessedTicket.merged_into, at)
+    found = parts.where(ProcessedTicket.merged_into.in_(ticket_ids)).group_by(ProcessedTicket.merged_into)
+    return {into: cast(datetime, to_utc(joined_at)) for into, joined_at in cast(Any, found.tuples())}
 
 
 def carry_out(decision: Decision, survivor: ProcessedTicket, *, in_flight: bool) -> None:

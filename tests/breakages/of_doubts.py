@@ -291,6 +291,14 @@ DOUBTS: tuple[Breakage, ...] = (
     ),
     broken(
         "rule 11",
+        "a told and forgotten part is one only to merges that name those that lead to it",
+        MERGES,
+        "parts.where(ProcessedTicket.merged_into.in_(ticket_ids))",
+        "parts.where(ProcessedTicket.merged_into.in_(ticket_ids), ProcessedTicket.ticket_id.in_(ticket_ids))",
+        TEST_MERGES,
+    ),
+    broken(
+        "rule 11",
         "what a part was told on a channel does not count there",
         PART_CARDS,
         "    if sent and state in UNSETTLED:\n",

@@ -9,7 +9,7 @@ import pytest
 from models.database import connection, database, on_postgres
 from models.deliveries import Delivery, DeliveryState
 from models.held import confirm_ticket, resend_ticket
-from models.merges import Joined, Merge, join_late_events, join_parts, join_shown
+from models.merges import Joined, Merge, find_told, join_late_events, join_parts, join_shown
 from models.proposals import Proposal, propose
 from models.sends import record_not_sent, record_sent, record_unknown
 from models.tickets import ProcessedTicket, SkipReason, Source, TicketState, list_tickets
@@ -393,6 +393,19 @@ def test_a_forgotten_told_ticket_that_a_webhook_brings_back_is_not_told_for_its_
     propose([Proposal("1")], Source.WEBHOOK)
     assert join(Merge("3", ("1", "2"), ago(20))) == Joined("1")
     assert week.ticket("1").creation_event_at is None, "so its age decides, and it is beyond memory"
+
+
+def test_a_merge_that_does_not_name_the_part_that_shows_the_gap_tells_nothing_either(week: Ledger) -> None:
+    """3 leads to 1, which was told and forgotten, and came back; the event is of 1 and another."""
+    lay_untold("3", 20, 5, state=TicketState.MERGED, merged_into="1")
+    propose([Proposal("1")], Source.WEBHOOK)
+    assert join(event(merge=Merge("1", ("2",)))) == Joined("1")
+    assert week.ticket("1").creation_event_at is None
+
+
+def test_a_preview_knows_what_was_told_and_forgotten_by_its_gap(week: Ledger) -> None:
+    lay_untold("1", 20, 5, state=TicketState.MERGED, merged_into="3")
+    assert find_told([NEW, Merge("6", ("4", "5"))]) == {"3"}
 
 
 def test_late_outcomes_of_a_merged_part_are_recorded(week: Ledger) -> None:

@@ -1,7 +1,7 @@
 """What must hold of every ticket once a world has come to rest (design §2, §4 and §5)."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from models.barrier import HELD_BY_BARRIER
@@ -50,11 +50,13 @@ def judge(world: World) -> Judgement:
     judged.residuals[NAMED_AGAIN] += count_named_again(world)
     endings = read_endings(world.truth, world.outside)
     by_id = {one.ticket.ticket_id: one for one in endings}
+    groups = find_groups(endings)
+    kin = {one: list(group.members.values()) for group in groups for one in group.members}
     for ending in endings:
-        judge_ticket(world, ending, judged)
+        judge_ticket(world, ending, kin.get(ending.ticket.ticket_id, [ending]), judged)
         if ending.cards and not may_be_told(by_id, ending):
             judged.faults.append((ending.ticket.ticket_id, "told, and it is older than the activation"))
-    for group in find_groups(endings):
+    for group in groups:
         judge_merged(world, group, judged)
     return judged
 
@@ -83,12 +85,12 @@ def judge_world(world: World) -> Iterator[str]:
         yield f"HubSpot was written to: {world.portal.write_attempts[0]}"
 
 
-def judge_ticket(world: World, ending: Ending, judged: Judgement) -> None:
+def judge_ticket(world: World, ending: Ending, kin: Sequence[Ending], judged: Judgement) -> None:
     ticket_id = ending.ticket.ticket_id
     judged.tickets += 1
     judged.cards += len(ending.cards)
     judged.states[state_of(ending)] += 1
-    for sentence in (*judge_state(world, ending), *judge_cards(world, ending)):
+    for sentence in (*judge_state(world, ending, kin), *judge_cards(world, ending)):
         judged.faults.append((ticket_id, sentence))
     for channel in world.shape.channels:
         judge_doubles(world, ending, channel, judged)
@@ -113,7 +115,7 @@ def state_of(ending: Ending) -> str:
     return f"forgotten {ending.forgotten[-1].state}" if ending.forgotten else "never seen"
 
 
-def judge_state(world: World, ending: Ending) -> Iterator[str]:
+def judge_state(world: World, ending: Ending, kin: Sequence[Ending]) -> Iterator[str]:
     for settled in ending.forgotten:
         yield from judge_settled(world, ending, settled)
     if ending.row is None:
@@ -128,7 +130,7 @@ def judge_state(world: World, ending: Ending) -> Iterator[str]:
         case "unconfirmed":
             for told in ending.deliveries:
                 if told["state"] in ("sending", "unconfirmed", "refused"):
-                    yield from judge_hold(world, ending, told)
+                    yield from judge_hold(world, ending, kin, told)
         case state:
             yield f"still {state} ({ending.row['last_error']}), at rest"
 
@@ -195,7 +197,7 @@ def judge_final_skip(world: World, ending: Ending, settled: Settled) -> Iterator
         yield f"skipped as {settled.reason}, and it is back in ours"
 
 
-def judge_hold(world: World, ending: Ending, told: Row) -> Iterator[str]:
+def judge_hold(world: World, ending: Ending, kin: Sequence[Ending], told: Row) -> Iterator[str]:
     channel = told["channel"]
     # What it became may hold a part that the lost ledger told.
     behind_barrier = told_creation(world, ending.ticket) < world.truth.barrier_at
@@ -204,7 +206,7 @@ def judge_hold(world: World, ending: Ending, told: Row) -> Iterator[str]:
     if told["state"] == "refused":
         if [send.answer for send in ending.sends_on(channel)].count("not sent") < 2:
             yield f"held as refused by {channel}, which did not refuse it twice"
-    elif not is_in_doubt(ending, channel):
+    elif not any(is_in_doubt(one, channel) for one in kin):
         yield f"held for {channel}, though it could have been decided"
     elif channel == BOT and sees(world):
         yield "held, though the bot can look"

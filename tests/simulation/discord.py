@@ -215,6 +215,6 @@ def ticket_of(body: bytes) -> str:
 
 
 def names_in(body: bytes) -> tuple[str, ...]:
-    """The tickets that a check message names."""
-    words = str(json.loads(body).get("content", "")).split()
-    return tuple(word.strip("#") for word in words if word.startswith("#"))
+    """The tickets that a check message names, each with a line of its own."""
+    lines = str(json.loads(body).get("content", "")).splitlines()
+    return tuple(line.split()[1].strip("#") for line in lines if line.startswith("- #"))

@@ -80,17 +80,17 @@ def explain_cards(group: Group, channel: str, truth: Truth, policy: str) -> Iter
 
 
 def explain(group: Group, channel: str, card: Send, others: list[Send], restored_at: float) -> str | None:
-    first = min(send.began_at for send in group.members[card.ticket_id].sends_on(channel))
-    apart = [group.merged_at(card.ticket_id, one.ticket_id) > first - READ_BEFORE for one in others]
+    began_at = card.began_at
+    apart = [group.merged_at(card.ticket_id, one.ticket_id) > began_at - READ_BEFORE for one in others]
     if all(apart):
         return BOTH_TOLD
     known = [one for one, was_apart in zip(others, apart, strict=True) if not was_apart]
     forgotten = all(group.members[one.ticket_id].forgotten_at < card.began_at for one in known)
     if forgotten:
         return FORGOTTEN
-    if was_resent(group.members[card.ticket_id], first, known, restored_at):
+    if was_resent(group.members[card.ticket_id], began_at, known, restored_at):
         return PART_RESENT
-    repeated = [find_word(group.members[one.ticket_id], channel, one, first) for one in known]
+    repeated = [find_word(group.members[one.ticket_id], channel, one, began_at) for one in known]
     return repeated[0] if all(repeated) else None
 
 
@@ -99,18 +99,18 @@ def was_in_doubt_of(truth: Truth, group: Group, told: Send, card: Send) -> bool:
     return was_in_doubt(truth, sends, card)
 
 
-def find_word(part: Ending, channel: str, card: Send, first: float) -> str | None:
+def find_word(part: Ending, channel: str, card: Send, until: float) -> str | None:
     """Why a part's card did not count any more: a person said resend, and it became part of another."""
-    words = [one for one in part.words if one.resend and card.began_at < one.at <= first]
+    words = [one for one in part.words if one.resend and card.began_at < one.at <= until]
     return word_of(words[-1], channel, [card]) if words else None
 
 
-def was_resent(ending: Ending, first: float, told: list[Send], restored_at: float) -> bool:
-    """Whether a person brought its first send, with the others' cards there since before the restore."""
+def was_resent(ending: Ending, until: float, told: list[Send], restored_at: float) -> bool:
+    """Whether a person brought its card, with the others' cards there since before the restore."""
     if not ending.ticket.created_at < restored_at:
         return False
     lost = all((one.stored_at or FOREVER) < restored_at for one in told)
-    return lost and any(one.resend and restored_at < one.looked_at < one.at <= first for one in ending.words)
+    return lost and any(one.resend and restored_at < one.looked_at < one.at <= until for one in ending.words)
 
 
 def judge_group(group: Group, *, is_ours: bool) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.clock import DAY, HOUR
 from tests.simulation.discord import OUTAGES, Line
+from tests.simulation.gap import plan_merges_of_gap
 from tests.simulation.shape import DiscordShape
 
 if TYPE_CHECKING:
@@ -31,14 +32,21 @@ def plan_mishaps(world: "World", start: float, seconds: float, rng: random.Rando
         step = partial(rng.choice(world.settable).step, rng.choice((-200.0, -30.0, 30.0, 200.0)))
         world.scheduler.at(moment(), step)
     for _ in range(shape.restores):
-        backed_up_at = moment()
-        # Before the first worker the ledger is as empty as one that was lost with all its backups.
-        world.scheduler.at(start - 1 if shape.loses_backups else backed_up_at, world.back_up)
-        world.scheduler.at(backed_up_at + rng.uniform(0.0, 0.3) * seconds, world.restore)
+        plan_restore(world, start, moment(), rng.uniform(0.0, 0.3) * seconds)
     if shape.hubspot.failing:
         plan_outage_of_hubspot(world, moment(), rng)
     for _ in range(shape.other_portals):
         world.other_portal.plan(world, moment(), rng)
+
+
+def plan_restore(world: "World", start: float, backed_up_at: float, seconds: float) -> None:
+    """``seconds`` after the backup."""
+    shape, restored_at = world.shape, backed_up_at + seconds
+    # Before the first worker the ledger is as empty as one that was lost with all its backups.
+    world.scheduler.at(start - 1 if shape.loses_backups else backed_up_at, world.back_up)
+    world.scheduler.at(restored_at, world.restore)
+    if shape.merges_gap:
+        plan_merges_of_gap(world, restored_at, random.Random(f"{world.seed} gap"))
 
 
 def usual(shape: DiscordShape) -> Line:

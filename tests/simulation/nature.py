@@ -36,14 +36,14 @@ class Nature:
             left -= group
             self._plan_group(group, start + self._rng.uniform(0, seconds))
         for _ in range(self._shape.bulk_edits):
-            self._at(start + self._rng.uniform(0.2, 1.0) * seconds, self._edit_in_bulk)
+            self.at(start + self._rng.uniform(0.2, 1.0) * seconds, self._edit_in_bulk)
 
     def _plan_group(self, group: int, moment: float) -> None:
         tie = self._rng.random() < self._shape.tie
         for number in range(group):
-            self._at(moment if tie else moment + number * self._rng.uniform(0.001, 20), self._add)
+            self.at(moment if tie else moment + number * self._rng.uniform(0.001, 20), self._add)
 
-    def _at(self, moment: float, call: object) -> None:
+    def at(self, moment: float, call: object) -> None:
         self.ends_at = max(self.ends_at, moment)
         self._scheduler.at(moment, call)  # type: ignore[arg-type]
 
@@ -58,12 +58,12 @@ class Nature:
         self._hide_for_a_while(ticket)
         self._webhooks.tell_creation(ticket)
         if rng.random() < shape.moved:
-            self._at(now + rng.uniform(1.0, 2 * DAY), lambda: self._move(ticket))
+            self.at(now + rng.uniform(1.0, 2 * DAY), lambda: self._move(ticket))
         if rng.random() < shape.archived:
-            self._at(now + rng.uniform(1.0, 2 * DAY), lambda: self._put_away(ticket))
+            self.at(now + rng.uniform(1.0, 2 * DAY), lambda: self._put_away(ticket))
         if rng.random() < shape.merged:
             seconds = min(self._seconds, rng.choice((5.0, 60.0, HOUR, 2 * DAY, 8 * DAY)))
-            self._at(now + rng.uniform(0.0, seconds), lambda: self._merge(ticket))
+            self.at(now + rng.uniform(0.0, seconds), lambda: self._merge_with_any(ticket))
 
     def _back_dated(self) -> datetime:
         seconds = self._rng.choice((10 * MINUTE, 5 * HOUR, 3 * DAY, 6 * DAY, 60 * DAY))
@@ -74,17 +74,17 @@ class Nature:
         shape, rng, number = self._shape, self._rng, int(ticket.ticket_id)
         lag = rng.uniform(0, shape.late_index_lag if rng.random() < shape.late else shape.index_lag)
         self._portal.unindexed.add(number)
-        self._at(ticket.made_at + lag, lambda: self._portal.unindexed.discard(number))
+        self.at(ticket.made_at + lag, lambda: self._portal.unindexed.discard(number))
         ticket.sure_from = ticket.made_at + lag
         if rng.random() < shape.flapping:
             ticket.sure_from += rng.uniform(0, 2 * HOUR)
             self._portal.flapping.add(number)
-            self._at(ticket.sure_from, lambda: self._portal.flapping.discard(number))
+            self.at(ticket.sure_from, lambda: self._portal.flapping.discard(number))
         if rng.random() < shape.unreadable:
             readable_at = ticket.made_at + rng.uniform(1.0, 20 * MINUTE)
             ticket.away.append((ticket.made_at, readable_at))
             self._portal.reads.unreadable.add(number)
-            self._at(readable_at, lambda: self._portal.reads.unreadable.discard(number))
+            self.at(readable_at, lambda: self._portal.reads.unreadable.discard(number))
 
     def _move(self, ticket: TrueTicket) -> None:
         if ticket.merged_into is not None:
@@ -100,7 +100,7 @@ class Nature:
         ticket.away.append((now, FOREVER))
         self._portal.record(ticket.ticket_id).archived = True
         if self._rng.random() < 0.6:
-            self._at(now + self._rng.uniform(1.0, 60 * HOUR), lambda: self._bring_back(ticket))
+            self.at(now + self._rng.uniform(1.0, 60 * HOUR), lambda: self._bring_back(ticket))
 
     def _bring_back(self, ticket: TrueTicket) -> None:
         """Out of the bin; that counts as a change, so a sweep shows it."""
@@ -108,12 +108,16 @@ class Nature:
         self._portal.record(ticket.ticket_id).archived = False
         self._portal.change(ticket.ticket_id)
 
-    def _merge(self, primary: TrueTicket) -> None:
-        """With one of about the same time, or with any: HubSpot makes a third one of the two."""
-        there = [one for one in self._truth.tickets.values() if self._is_there(one) and one is not primary]
-        if not there or not self._is_there(primary):
+    def _merge_with_any(self, primary: TrueTicket) -> None:
+        """With one of about the same time, or with any."""
+        there = [one for one in self._truth.tickets.values() if self.is_there(one) and one is not primary]
+        if not there or not self.is_there(primary):
             return
         other = self._rng.choice(there if self._rng.random() < 0.3 else there[-20:])
+        self.merge(primary, other)
+
+    def merge(self, primary: TrueTicket, other: TrueTicket) -> None:
+        """HubSpot makes a third one of the two; both are there."""
         now, parts = self._scheduler.time.now, (primary.ticket_id, other.ticket_id)
         merged_id = self._portal.merge(*parts)
         record = self._portal.record(merged_id)
@@ -125,7 +129,7 @@ class Nature:
         self._hide_for_a_while(merged)
         self._webhooks.tell_merge(merged, parts)
 
-    def _is_there(self, ticket: TrueTicket) -> bool:
+    def is_there(self, ticket: TrueTicket) -> bool:
         number = int(ticket.ticket_id)
         readable = not ticket.is_away and number not in self._portal.reads.unreadable
         return readable and ticket.merged_into is None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from models import held
 from models.errors import StoreError
 from models.held import Release
-from models.tickets import TicketState, list_tickets
+from models.tickets import TicketState, list_parts, list_tickets
 from tests.simulation.effects import Effects
 from tests.simulation.scheduler import Process
 from tests.simulation.shape import PeopleShape
@@ -40,7 +40,12 @@ class Operator:
                 continue
 
     def _decide(self, ticket_id: str) -> None:
-        there, looked_at = self._truth.told_channels(ticket_id), self._truth.time.now
+        looked_at = self._truth.time.now
+        there = frozenset(
+            channel
+            for one in (ticket_id, *list_parts(ticket_id))
+            for channel in self._truth.told_channels(one)
+        )
         self._effects.scheduler.sleep(self._rng.uniform(0, 60))
         wrong = self._rng.random() < self._shape.wrong
         resend = (there == self._channels) is wrong

@@ -107,6 +107,11 @@ class Shape:
         """Of a quarter of the worlds with a restore. Not drawn, so old seeds give the worlds they gave."""
         return self.restores > 0 and self.seconds % 1 < 0.25
 
+    @property
+    def merges_gap(self) -> bool:
+        """Of most worlds with a restore."""
+        return self.restores > 0 and self.seconds % 1 < 0.7
+
 
 def draw_shape(rng: random.Random) -> Shape:
     """One of three kinds of worlds; most faults are off in some of each, so that none hides another's."""
@@ -117,7 +122,7 @@ def draw_shape(rng: random.Random) -> Shape:
         "weeks": rng.uniform(9 * DAY, 24 * DAY),
     }[kind]
     hours, weeks = kind == "hours", kind == "weeks"
-    return Shape(
+    shape = Shape(
         kind=kind,
         seconds=seconds,
         tickets=rng.choice((400, 1_200, 2_500)),
@@ -147,6 +152,10 @@ def draw_shape(rng: random.Random) -> Shape:
         model_breaks=rng.choice((0.0, 0.0, 0.02)),
         other_portals=rng.choice((0, 0, 0, 0, 1)),
     )
+    if shape.merges_gap and shape.seconds % 1 > 0.4:
+        # A merge keeps the ticket that was told on one of two channels, with what was decided of the other.
+        return replace(shape, channels=(WEBHOOK, BOT))
+    return shape
 
 
 def draw_pace(rng: random.Random, kind: str) -> Pace:

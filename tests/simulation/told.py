@@ -4,33 +4,26 @@ from collections.abc import Iterator
 
 from tests.simulation.clock import CLOCKS_APART
 from tests.simulation.ending import Ending, Settled
-from tests.simulation.seams import BOT
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
 
 
 def is_told(world: World, ending: Ending, settled: Settled | None = None) -> bool:
-    """On every channel; where ``settled`` is given, also by the card of a part that a look found."""
+    """On every channel; where ``settled`` is given, also by the card of what HubSpot made one with it."""
     return all(
         ending.cards_on(channel)
-        or (channel == BOT and settled is not None and was_told_as_part(world.truth, ending, settled))
+        or (settled is not None and was_told_as_part(world.truth, ending, settled, channel))
         for channel in world.shape.channels
     )
 
 
-def was_told_as_part(truth: Truth, ending: Ending, settled: Settled) -> bool:
-    """What a restore holds, the bot looks for by its parts too: one of them may have been told for it.
-
-    HubSpot's clock, which its creation is of, may be ahead; the barrier stands by that clock.
-    """
+def was_told_as_part(truth: Truth, ending: Ending, settled: Settled, channel: str) -> bool:
+    """What a part was told on a channel counts for the one that is told for it (rule 11)."""
     found_until = settled.settled_at + CLOCKS_APART
     root = root_of(truth, ending.ticket.ticket_id, found_until)
-    made_before = truth.tickets[root].created_at - CLOCKS_APART < truth.restored_at
-    if not (made_before and truth.restored_at < found_until):
-        return False
     return any(
-        send.channel == BOT and send.stored_at is not None and send.stored_at <= found_until
-        for part in parts_of(truth, root)
+        send.channel == channel and send.stored_at is not None and send.stored_at <= found_until
+        for part in (root, *parts_of(truth, root))
         for send in truth.sends.get(part, ())
     )
 

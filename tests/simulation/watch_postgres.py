@@ -35,7 +35,7 @@ CREATE FUNCTION note_held_anew() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 END $$;
 CREATE TRIGGER sim_hold_anew AFTER UPDATE OF notice_at ON deliveries FOR EACH ROW
 WHEN (OLD.notice_at IS NOT NULL AND NEW.notice_at IS NULL AND OLD.state = 'pending'
-    AND NEW.last_error = 'restored')
+    AND NEW.last_error IN ('restored', 'restored_unseen', 'part'))
 EXECUTE FUNCTION note_held_anew();
 CREATE TABLE sim_offences (ticket_id text, sentence text);
 CREATE FUNCTION note_offence() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

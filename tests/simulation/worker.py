@@ -313,4 +313,5 @@ class Worker:
                 cursors.drop_lease(name, self.name)
             releases.release_unsent(self.name)
         self.scheduler.sleep(10.0)
+        self.world.doubt_what_is_in_hand(self)
         self.world.effects.end(self.process)

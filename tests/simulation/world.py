@@ -252,10 +252,14 @@ class World:
             self.last_comparison = report.counts
 
     def _crashed(self, process: Process) -> None:
-        """What it had in hand is in doubt from now on; the platform starts another."""
+        """The platform starts another."""
         (worker,) = (one for one in self.workers if one.process is process)
+        self.doubt_what_is_in_hand(worker)
+        self.scheduler.at(self.time.now + self.rng.expovariate(1 / 60), self.start_worker)
+
+    def doubt_what_is_in_hand(self, worker: Worker) -> None:
+        """From its end on; of one that was told to stop, what it could not write down in time."""
         in_hand = set(worker.handling.in_hand()) if worker.handling else set()
         for row in self.outside.rows(IN_DOUBT):
             if row["lease_owner"] == worker.name or row["ticket_id"] in in_hand:
                 self.truth.doubted.setdefault(row["ticket_id"], []).append(self.time.now)
-        self.scheduler.at(self.time.now + self.rng.expovariate(1 / 60), self.start_worker)

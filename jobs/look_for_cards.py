@@ -21,7 +21,7 @@ from jobs.run_report import Tally
 from jobs.waits import PAUSED, backoff_seconds
 from models import looks, releases, sends, switches
 from models.database import read_clock
-from models.looks import CLOCKS_APART, Doubt
+from models.looks import CLOCKS_APART, Doubt, PartSend
 from models.tickets import LedgerEntry, look_up_ticket
 
 log = logging.getLogger("triage")
@@ -43,21 +43,28 @@ class Decision(StrEnum):
     UNSEEN = "unseen"  #: the look cannot tell
 
 
-def decide(doubt: Doubt, view: View, link: str, nonce: str) -> Decision:
+def decide(doubt: Doubt, view: View, link: str, nonce: str, *, others: bool = False) -> Decision:
     """``link`` and ``nonce`` are what the channel would send the ticket's card with by now.
 
-    A card that was sent with another nonce is another bot's, or has another link: not to be seen is no proof.
-    Where nothing was written down of the send, after a restore, another program's message with the link makes
-    it doubtful too: that may be the card of the bot before this one. So may any card be a part's that
-    neither the ledger nor HubSpot named.
+    Not to be seen is no proof where the card may be a part's that neither the ledger nor HubSpot named, and
+    where ``others`` says that a part's may be another bot's, or in another place.
     """
     if link and link in view.cards:
         return Decision.FOUND
     read = view.complete_since is not None and view.complete_since <= doubt.first_at - BEFORE_FIRST
-    may_be_anothers = doubt.nonce != nonce and (doubt.nonce is not None or link in view.others)
-    if not read or view.blind or not link or may_be_anothers or not doubt.knows_parts:
+    others = others or may_be_anothers(doubt.nonce, view, link, nonce)
+    if not read or view.blind or not link or others or not doubt.knows_parts:
         return Decision.UNSEEN
     return Decision.ABSENT if doubt.seconds >= ARRIVED_SECONDS else Decision.EARLY
+
+
+def may_be_anothers(sent_with: str | None, view: View, link: str, nonce: str) -> bool:
+    """A card sent with another nonce is another bot's, or has another link: not to be seen is no proof.
+
+    Where nothing was written down of the send, after a restore, another program's message with the link makes
+    it doubtful too: that may be the card of the bot before this one.
+    """
+    return sent_with != nonce and (sent_with is not None or link in view.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +207,8 @@ class LookOut:
 
     def _carry_out(self, channel: LookingChannel, place: str, doubt: Doubt, view: View) -> bool:
         link = self._link(doubt.ticket_id)
-        decision = decide(doubt, view, link, channel.nonce_of(doubt.ticket_id, link))
+        others = any(self._is_elsewhere(channel, place, one, view) for one in doubt.sends)
+        decision = decide(doubt, view, link, channel.nonce_of(doubt.ticket_id, link), others=others)
         if not view.cards.keys().isdisjoint(map(self._link, doubt.parts)):
             decision = Decision.FOUND
         if decision is Decision.FOUND:
@@ -218,6 +226,11 @@ class LookOut:
         if entry is not None:
             self._on_decided(entry)
         return True
+
+    def _is_elsewhere(self, channel: LookingChannel, place: str, send: PartSend, view: View) -> bool:
+        link = self._link(send.ticket_id)
+        nonce = channel.nonce_of(send.ticket_id, link)
+        return send.place not in (None, place) or may_be_anothers(send.nonce, view, link, nonce)
 
     def _leave(self, channel: LookingChannel, doubt: Doubt, decision: Decision) -> None:
         early = decision is Decision.EARLY

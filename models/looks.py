@@ -4,7 +4,7 @@ A card that was found is recorded by ``sends.record_sent``, as a late answer is.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -26,13 +26,25 @@ IS_HELD = SQL(f"held.state = '{TicketState.UNCONFIRMED}'")
 
 
 @dataclass(frozen=True, slots=True)
+class PartSend:
+    """A card of a part that nobody can tell of either, as it was written ahead."""
+
+    ticket_id: str
+    place: str | None
+    nonce: str | None
+    first_at: datetime | None
+    sending_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Doubt:
     """A held ticket's card that nobody can tell of, after its ``attempt``-th send ``seconds`` ago.
 
     ``place`` and ``nonce`` are what was written ahead, None where nothing was. ``first_at`` is the time
     before which the card cannot have been sent. ``parts`` were merged into it: one of them may have been told
-    for it. ``knows_parts`` is False where HubSpot named more of them than the ledger can. ``asks_for_parts``:
-    after a restore one may have been told that the ledger does not know, and HubSpot does.
+    for it. ``sends`` are those of theirs that are in doubt too; ``first_at`` and ``seconds`` are of all.
+    ``knows_parts`` is False where HubSpot named more of them than the ledger can. ``asks_for_parts``: after a
+    restore one may have been told that the ledger does not know, and HubSpot does.
     """
 
     ticket_id: str
@@ -44,6 +56,7 @@ class Doubt:
     parts: tuple[str, ...] = ()
     knows_parts: bool = True
     asks_for_parts: bool = False
+    sends: tuple[PartSend, ...] = ()
 
 
 @rerun_on_conflict
@@ -67,8 +80,43 @@ def find_doubts(channel: str) -> list[Doubt]:
     rows = list(cast(Any, query.tuples()))
     merged = read_merged([row[0] for row in rows]) if rows else {}
     restored = bool(merged) and read_barrier() is not None
-    doubts = (to_doubt(merged, restored, *row) for row in rows)
-    return sorted(doubts, key=lambda one: (one.first_at, one.ticket_id))
+    doubts = [to_doubt(merged, restored, *row) for row in rows]
+    sends = read_sends(channel, {part for one in doubts for part in one.parts})
+    with_parts = [
+        with_sends(one, [sends[part] for part in one.parts if part in sends], row[-1])
+        for one, row in zip(doubts, rows, strict=True)
+    ]
+    return sorted(with_parts, key=lambda one: (one.first_at, one.ticket_id))
+
+
+def read_sends(channel: str, ticket_ids: Collection[str]) -> dict[str, PartSend]:
+    """Their cards in doubt on the channel."""
+    if not ticket_ids:
+        return {}
+    columns = (
+        Delivery.ticket_id,
+        Delivery.place,
+        Delivery.nonce,
+        Delivery.first_sending_at,
+        Delivery.sending_at,
+    )
+    in_doubt = Delivery.state.in_((DeliveryState.SENDING, DeliveryState.UNCONFIRMED))
+    query = Delivery.select(*columns).where(
+        Delivery.channel == channel, Delivery.ticket_id.in_(sorted(ticket_ids)), in_doubt
+    )
+    return {row[0]: PartSend(*row) for row in cast(Any, query.tuples())}
+
+
+def with_sends(doubt: Doubt, sends: Sequence[PartSend], now: Any) -> Doubt:
+    """A part's send may be older or newer: the look sees the first, and waits for the last."""
+    first = [one.first_at or one.sending_at for one in sends]
+    last = [one.sending_at for one in sends if one.sending_at is not None]
+    return replace(
+        doubt,
+        first_at=min([doubt.first_at, *filter(None, first)]),
+        seconds=min([doubt.seconds, *((cast(datetime, to_utc(now)) - at).total_seconds() for at in last)]),
+        sends=tuple(sends),
+    )
 
 
 def to_doubt(

@@ -78,7 +78,8 @@ def join_parts(merge: Merge, source: Source) -> Joined:
         survivor = rows[decision.survivor]
         carry_out(decision, survivor, in_flight=in_flight)
         due_at = None
-        if decision.opens or survivor.state in TELLABLE_STATES:
+        is_open = decision.opens or survivor.state in TELLABLE_STATES
+        if is_open and not parts[decision.survivor].came_back:  # then it was told everywhere
             held = survivor.state == TicketState.UNCONFIRMED
             doubt = doubt_of_parts(memory, made_at, held=held)
             due_at = count_cards_of_parts(survivor.ticket_id, rows.keys(), doubt)

@@ -1,14 +1,14 @@
 """What the parts of a merge were told on a channel counts for the one that is told for them (rule 11)."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from models.claims import MAYBE_TOLD
 from models.deliveries import Delivery, DeliveryState
-from models.held import HELD_DELIVERIES
-from models.tickets import ProcessedTicket, list_parts
+from models.sends import IN_DOUBT
+from models.tickets import ProcessedTicket
 
 DOUBTED_AS_PART = "part"  #: the ``last_error`` of a card that a part may have brought
 Columns = dict[str, object]
@@ -20,14 +20,15 @@ UNSETTLED = (DeliveryState.PENDING, DeliveryState.UNCONFIRMED, DeliveryState.REF
 class PartCard:
     """A card that a part brought, or may have; ``awaited_until`` is when its worker's lease ends."""
 
+    ticket_id: str
     channel: str
     state: str
     place: str | None
     first_sending_at: datetime | None
     sending_at: datetime | None
     sent_at: datetime | None
-    joined_at: datetime
     awaited_until: datetime | None
+    joined_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +51,23 @@ def count_cards_of_parts(ticket_id: str, group: Collection[str], doubt: Doubt) -
     unless a person or a look decided since the part joined; what is on its way is awaited first. Within the
     merge's transaction, the survivor locked; a part's card comes into no new doubt, for nobody claims it.
     """
-    cards = read_cards({*group, *list_parts(ticket_id)} - {ticket_id})
+    joined_at = read_joined(ticket_id)
+    cards = read_cards({*group, *joined_at} - {ticket_id}, joined_at, doubt.now)
     if not cards:
         return None
     own = {one.channel: one for one in Delivery.select().where(Delivery.ticket_id == ticket_id)}
-    left = {channel for channel, one in own.items() if one.state in HELD_DELIVERIES}
+    left = {channel for channel, one in own.items() if one.state in IN_DOUBT}
     due_at: list[datetime] = []
     for channel in sorted({card.channel for card in cards}):
         of_channel = [card for card in cards if card.channel == channel]
         changes, again_at = judge(own.get(channel), of_channel, doubt)
         if changes:
             write(ticket_id, channel, changes)
-            left = left | {channel} if changes["state"] in HELD_DELIVERIES else left - {channel}
+            left = left | {channel} if changes["state"] in IN_DOUBT else left - {channel}
         if again_at is not None:
             due_at.append(again_at)
-    return None if doubt.held and left else max(due_at, default=None)
+    held_still = doubt.held and (left or not own)  # without a delivery it is held by no word of a channel
+    return None if held_still else max(due_at, default=None)
 
 
 def judge(own: Delivery | None, cards: Sequence[PartCard], doubt: Doubt) -> tuple[Columns, datetime | None]:
@@ -111,22 +114,43 @@ def is_decided(own: Delivery, cards: Iterable[PartCard]) -> bool:
     return decided_at is not None and all(card.joined_at < decided_at for card in cards)
 
 
-def read_cards(ticket_ids: Collection[str]) -> list[PartCard]:
+def read_joined(ticket_id: str) -> dict[str, datetime]:
+    """The parts, and when each became one of this ticket: with the last merge on its way there."""
+    joined_at: dict[str, datetime] = {}
+    into = {ticket_id: NEVER}
+    row = ProcessedTicket
+    while into:
+        found = row.select(row.ticket_id, row.merged_into, row.processed_at).where(
+            row.merged_into.in_([*into])
+        )
+        into = {
+            one: max(at, into[target])
+            for one, target, at in cast(Any, found.tuples())
+            if one not in joined_at
+        }
+        joined_at |= into
+    return joined_at
+
+
+def read_cards(
+    ticket_ids: Collection[str], joined_at: Mapping[str, datetime], now: datetime
+) -> list[PartCard]:
+    """What was or may have been told of them; one that is in no merge with the ticket yet joins now."""
     query = (
         Delivery.select(
+            Delivery.ticket_id,
             Delivery.channel,
             Delivery.state,
             Delivery.place,
             Delivery.first_sending_at,
             Delivery.sending_at,
             Delivery.sent_at,
-            ProcessedTicket.processed_at,
             ProcessedTicket.lease_expires_at,
         )
         .join(ProcessedTicket, on=(ProcessedTicket.ticket_id == Delivery.ticket_id))
         .where(Delivery.ticket_id.in_(sorted(ticket_ids)), Delivery.state.in_(MAYBE_TOLD))
     )
-    return [PartCard(*row) for row in cast(Any, query.tuples())]
+    return [PartCard(*(*row, joined_at.get(row[0], now))) for row in cast(Any, query.tuples())]
 
 
 def write(ticket_id: str, channel: str, columns: Columns) -> None:

@@ -21,6 +21,7 @@ from models.database import clock, database, on_postgres, read_clock, rerun_on_c
 from models.deliveries import Delivery
 from models.inbox import WebhookEvent
 from models.proposals import CREATION_COUNTS, quoted
+from models.sends import IN_DOUBT
 from models.tickets import OPEN_STATES, SETTLED_STATES, ProcessedTicket, TicketState
 from models.utc import to_text, to_utc
 
@@ -220,14 +221,32 @@ def next_page(limit: int, after: str, among: Sequence[str] | None) -> tuple[Any,
     return (beyond if last is None else beyond & (ProcessedTicket.ticket_id <= last)), last
 
 
+#: What open and held tickets were made of; literal states, for the partial indexes.
+PARTS_OF_UNTOLD = """(
+    WITH RECURSIVE parts(ticket_id) AS (
+        SELECT ticket_id FROM processed_tickets WHERE state IN ('found', 'claimed', 'retry')
+        UNION SELECT ticket_id FROM processed_tickets WHERE state = 'unconfirmed'
+        UNION SELECT p.ticket_id FROM processed_tickets p JOIN parts ON p.merged_into = parts.ticket_id)
+    SELECT ticket_id FROM parts)"""
+
+
 def is_forgettable(retention_days: int, horizon_at: datetime) -> Expression:
     created_at = fn.COALESCE(ProcessedTicket.ticket_created_at, ProcessedTicket.created_at)
-    return (
+    return cast(
+        Expression,
         ProcessedTicket.state.in_(SETTLED_STATES)
         & (ProcessedTicket.processed_at < clock(-kept_seconds(retention_days)))
         & (created_at < to_text(horizon_at))
         & ((ProcessedTicket.state == TicketState.NOTIFIED) | is_named_by_none())
+        & ((ProcessedTicket.state != TicketState.MERGED) | ~is_asked_for()),
     )
+
+
+def is_asked_for() -> Expression:
+    """It may have its card, which a look for the ticket that it is part of must find."""
+    of_this = (Delivery.ticket_id == ProcessedTicket.ticket_id) & Delivery.state.in_(IN_DOUBT)
+    in_doubt = fn.EXISTS(Delivery.select(SQL("1")).where(of_this))
+    return in_doubt & ProcessedTicket.ticket_id.in_(SQL(PARTS_OF_UNTOLD))
 
 
 def is_named_by_none() -> Expression:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from models.claims import MAYBE_TOLD
-from models.tickets import OPEN_STATES, REOPENED_BY_A_CREATION, TicketState
+from models.tickets import OPEN_STATES, REOPENED_BY_A_CREATION, REOPENED_BY_A_SEARCH, TicketState
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,11 @@ class Part:
         return self.state in OPEN_STATES
 
     @property
+    def skipped_until_shown(self) -> bool:
+        """Gone or elsewhere; HubSpot may show it again, as itself or as what it became."""
+        return self.state is TicketState.SKIPPED and self.reason in REOPENED_BY_A_SEARCH
+
+    @property
     def skipped_for_age(self) -> bool:
         return self.state is TicketState.SKIPPED and self.reason in REOPENED_BY_A_CREATION
 
@@ -49,7 +54,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``merged`` become part of ``survivor``, which ``opens`` where it was merged or skipped for its age.
+    """``merged`` become part of ``survivor``, which ``opens`` where it was merged or skipped and is told now.
 
     ``event_at`` is what its row is to remember as a creation event, which overrides its age.
     """
@@ -70,15 +75,16 @@ def decide(group: Group, new_id: str, known: Known) -> Decision:
     event_at = find_event(group, new_id, survivor, absorbed, known)
     revived = survivor.state is TicketState.MERGED and not is_forgotten(group, survivor)
     young_again = survivor.skipped_for_age and bool(event_at or survivor.creation_event_at)
+    shown_again = survivor.skipped_until_shown and bool(absorbed) and is_told(group, survivor)
     merged = tuple(sorted((part.ticket_id for part in absorbed), key=str.encode))
-    return Decision(survivor.ticket_id, merged, revived or young_again, event_at)
+    return Decision(survivor.ticket_id, merged, revived or young_again or shown_again, event_at)
 
 
 def choose_survivor(group: Group, new_id: str) -> Part:
     """The told one, else what ``new_id`` is part of by now, which is itself at first.
 
-    Of several told ones the first of those that need least: told everywhere; held; open; told and
-    forgotten; told although merged before, by a ``sent`` that came late. Then the lowest id.
+    Of several told ones the first of those that need least: told everywhere; held; told and forgotten;
+    open; told although merged before, by a ``sent`` that came late. Then the lowest id.
     """
     told = [part for part in group.values() if is_told(group, part)]
     if not told:
@@ -112,8 +118,8 @@ def rank(group: Group, part: Part) -> int:
         case TicketState.UNCONFIRMED:
             return 1  # sends nothing by itself, where an open one goes on to its other channels
         case TicketState.MERGED:
-            return 3 if is_forgotten(group, part) else 4
-    return 2
+            return 2 if is_forgotten(group, part) else 4
+    return 3
 
 
 def root_of(group: Group, ticket_id: str) -> Part:

@@ -9,7 +9,7 @@ TEST_DECISIONS, TEST_SURVIVORS = "tests/unit/test_look_decisions.py", "tests/uni
 TEST_MODEL = "tests/store/test_ledger_model.py"
 TEST_MERGES, TEST_BARRIER = "tests/store/test_merges.py", "tests/store/test_barrier.py"
 TEST_MERGE_RESENDS, TEST_PART_CARDS = "tests/store/test_merge_resends.py", "tests/store/test_part_cards.py"
-PART_CARDS = "models/part_cards.py"
+PART_CARDS, TEST_PART_LOOKS = "models/part_cards.py", "tests/store/test_looks_for_parts.py"
 
 DOUBTS: tuple[Breakage, ...] = (
     broken(
@@ -217,7 +217,7 @@ DOUBTS: tuple[Breakage, ...] = (
         "a part that goes on to its other channels is told beside one that is held",
         SURVIVORS,
         "            return 1  # sends nothing",
-        "            return 2  # sends nothing",
+        "            return 3  # sends nothing",
         TEST_SURVIVORS,
         TEST_MERGES,
     ),
@@ -335,6 +335,70 @@ DOUBTS: tuple[Breakage, ...] = (
         MERGES,
         "    if claimed or survivor.state == TicketState.UNCONFIRMED or due_at > now:\n",
         "    if claimed or due_at > now:\n",
+        TEST_PART_CARDS,
+    ),
+    broken(
+        "rule 11",
+        "a look does not go back to a part's send",
+        LOOKS,
+        "first_at=min([doubt.first_at, *filter(None, first)])",
+        "first_at=doubt.first_at",
+        TEST_PART_LOOKS,
+    ),
+    broken(
+        "rule 11",
+        "a look does not wait for a part's last send",
+        LOOKS,
+        "seconds=min([doubt.seconds, *",
+        "seconds=max([doubt.seconds, *",
+        TEST_PART_LOOKS,
+    ),
+    broken(
+        "rule 11",
+        "a part's card of another bot, or in another place, is absent",
+        LOOK,
+        "        others = any(",
+        "        others = not doubt.sends and any(",
+        TEST_PART_LOOKS,
+    ),
+    broken(
+        "rule 11",
+        "a part whose card is in doubt is forgotten before its ticket is told",
+        "models/retention.py",
+        " | ~is_asked_for()",
+        " | (ProcessedTicket.state == TicketState.MERGED)",
+        TEST_PART_LOOKS,
+    ),
+    broken(
+        "rule 11",
+        "a part of a part joins before its part does",
+        PART_CARDS,
+        "one: max(at, into[target])",
+        "one: at",
+        TEST_PART_CARDS,
+    ),
+    broken(
+        "rule 11",
+        "an open part goes on although another was told and forgotten",
+        SURVIVORS,
+        "            return 2 if is_forgotten",
+        "            return 4 if is_forgotten",
+        TEST_PART_CARDS,
+    ),
+    broken(
+        "rule 11",
+        "a forgotten ticket that came back has the cards of its parts",
+        MERGES,
+        "        if is_open and not parts[decision.survivor].came_back:",
+        "        if is_open or parts[decision.survivor].came_back:",
+        TEST_PART_CARDS,
+    ),
+    broken(
+        "rule 11",
+        "a gone ticket stays so although a merge shows it",
+        SURVIVORS,
+        " or shown_again, event_at)",
+        ", event_at)",
         TEST_PART_CARDS,
     ),
     broken(

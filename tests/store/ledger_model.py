@@ -112,11 +112,15 @@ class Verdict:
         return self.provider != "rules"
 
 
+#: From a part to the ticket that is told for it: each on it, and how often that became a part.
+Way = list[tuple[str, int]]
+
+
 @dataclass
 class Ledger:
     """Everything the tables hold. ``counts`` are by source, provider, priority and state.
 
-    ``joins`` is how often each ticket became a part, and ``knew`` what of that each decision knew.
+    ``joins`` is how often each ticket became a part, ``knew`` the parts that each decision knew.
     """
 
     now: float = 0.0
@@ -132,16 +136,10 @@ class Ledger:
     inbox: list["Event"] = field(default_factory=list)
     counts: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     joins: Counter[str] = field(default_factory=Counter)
-    knew: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    knew: dict[tuple[str, str], dict[str, Way]] = field(default_factory=dict)
 
     def cards_of(self, ticket_id: str) -> dict[str, Card]:
         return {channel: card for (one, channel), card in self.cards.items() if one == ticket_id}
-
-    def decide(self, ticket_id: str, channel: str) -> None:
-        """Its card is not there, says somebody who knows what was merged into it by now."""
-        card = self.cards[ticket_id, channel]
-        card.state, card.decided_at = D.PENDING, self.now
-        self.knew[ticket_id, channel] = Counter(self.joins)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from models.deliveries import DeliveryState as D
 from models.tickets import TicketState as T
 from tests.store.ledger_model import HELD, Card, Ledger, give_back, settle_notified
-from tests.store.ledger_model_looks import BY_A_RESTORE
+from tests.store.ledger_model_looks import BY_A_RESTORE, decide
 
 
 def resend_ticket(ledger: Ledger, ticket_id: str) -> str:
@@ -14,7 +14,7 @@ def resend_ticket(ledger: Ledger, ticket_id: str) -> str:
         give_back(ledger, ticket_id, 0.0)
         for channel, card in ledger.cards_of(ticket_id).items():
             if card.state in HELD:
-                ledger.decide(ticket_id, channel)
+                decide(ledger, ticket_id, channel)
         ledger.tickets[ticket_id].reason = None
     return refusal or "done"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from models.deliveries import DeliveryState as D
 from models.tickets import TicketState as T
-from tests.store.ledger_model import Card, Lease, Ledger, give_back, mine
+from tests.store.ledger_model import IN_DOUBT, Card, Lease, Ledger, Way, give_back, mine
 from tests.store.ledger_model_sends import conclude_claim, current
 
 RESTORED, RESTORED_UNSEEN = BY_A_RESTORE = "restored", "restored_unseen"
@@ -25,20 +25,33 @@ class Doubt:
 
 
 def find_doubts(ledger: Ledger, channel: str) -> dict[str, Doubt]:
-    """Held tickets whose card nobody can tell of; of a backup's, any part may have been told for it."""
-    cards = {one: card for (one, name), card in ledger.cards.items() if name == channel}
+    """Held tickets whose card nobody can tell of: any part may have been told for it, first or last."""
     return {
-        one: Doubt(
-            card.attempts,
-            card.place,
-            card.nonce,
-            looked_from(card),
-            ledger.now - (card.first_sending_at or 0.0 if card.sending_at is None else card.sending_at),
-            parts_to_look_for(ledger, one),
-        )
-        for one, card in cards.items()
-        if card.state == D.UNCONFIRMED and ledger.tickets[one].state == T.UNCONFIRMED
+        one: doubt_of(ledger, one, channel, card)
+        for (one, name), card in ledger.cards.items()
+        if name == channel and card.state == D.UNCONFIRMED and ledger.tickets[one].state == T.UNCONFIRMED
     }
+
+
+def doubt_of(ledger: Ledger, ticket_id: str, channel: str, card: Card) -> Doubt:
+    parts = parts_to_look_for(ledger, ticket_id)
+    theirs = [ledger.cards[one, channel] for one in parts if (one, channel) in ledger.cards]
+    theirs = [one for one in theirs if one.state in IN_DOUBT]
+    began = [sent_first(one) for one in theirs]
+    last = [card.first_sending_at or 0.0 if card.sending_at is None else card.sending_at]
+    last += [one.sending_at for one in theirs if one.sending_at is not None]
+    return Doubt(
+        card.attempts,
+        card.place,
+        card.nonce,
+        min((at for at in (looked_from(card), *began) if at is not None), default=None),
+        ledger.now - max(last),
+        parts,
+    )
+
+
+def sent_first(card: Card) -> float | None:
+    return card.sending_at if card.first_sending_at is None else card.first_sending_at
 
 
 def looked_from(card: Card) -> float | None:
@@ -57,6 +70,23 @@ def parts_of(ledger: Ledger, ticket_id: str) -> Iterator[str]:
         if ticket.merged_into == ticket_id:
             yield one
             yield from parts_of(ledger, one)
+
+
+def way_to(ledger: Ledger, part: str, ticket_id: str) -> Way:
+    way = [(part, ledger.joins[part])]
+    into = ledger.tickets[part].merged_into
+    while into not in (None, ticket_id) and into in ledger.tickets:
+        way.append((into, ledger.joins[into]))
+        into = ledger.tickets[into].merged_into
+    return way if into == ticket_id else []
+
+
+def decide(ledger: Ledger, ticket_id: str, channel: str) -> None:
+    """Its card is not there, says somebody who knows what was merged into it by now."""
+    card = ledger.cards[ticket_id, channel]
+    card.state, card.decided_at = D.PENDING, ledger.now
+    parts = parts_of(ledger, ticket_id)
+    ledger.knew[ticket_id, channel] = {one: way_to(ledger, one, ticket_id) for one in parts}
 
 
 def list_sent(ledger: Ledger, channel: str, place: str) -> dict[str, str]:
@@ -78,7 +108,7 @@ def decide_absent(
         return False
     give_back(ledger, ticket_id, delay)
     ledger.tickets[ticket_id].reason = None
-    ledger.decide(ticket_id, channel)
+    decide(ledger, ticket_id, channel)
     card.last_error = "absent"
     return True
 

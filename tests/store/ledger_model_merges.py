@@ -1,14 +1,24 @@
 """The plain model's merges: of the tickets that HubSpot made one, one is told (rule 11 and decision 10)."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from models.deliveries import DeliveryState as D
 from models.tickets import SkipReason, Source
 from models.tickets import TicketState as T
-from tests.store.ledger_model import HELD, MAYBE_TOLD, OPEN, Card, Ledger, Shown, Ticket, give_back, settle
-from tests.store.ledger_model_looks import RESTORED, RESTORED_UNSEEN, parts_of
+from tests.store.ledger_model import (
+    IN_DOUBT,
+    MAYBE_TOLD,
+    OPEN,
+    OPEN_AGAIN_WHEN_SHOWN,
+    Card,
+    Ledger,
+    Shown,
+    Ticket,
+    give_back,
+    settle,
+)
+from tests.store.ledger_model_looks import RESTORED, RESTORED_UNSEEN, parts_of, way_to
 from tests.store.ledger_model_sources import creation_time, event_counts, is_ours, propose, shown_by
 
 TOO_OLD = (SkipReason.BEFORE_ACTIVATION, SkipReason.BEYOND_MEMORY)
@@ -45,12 +55,12 @@ def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
         absorb(ledger, one, survivor)
     ticket = ledger.tickets[survivor]
     ticket.creation_event_at = ticket.creation_event_at if overriding is None else overriding
-    opens, state_before = opens_again(ledger, survivor), ticket.state
+    opens, state_before = opens_again(ledger, survivor, absorbed), ticket.state
     lease = ticket.lease_expires_at if is_in_flight(ledger, survivor) else None
     if opens:
         open_again(ledger, survivor)
     due = None
-    if ticket.state in (*OPEN, T.UNCONFIRMED):
+    if ticket.state in (*OPEN, T.UNCONFIRMED) and not came_back(ledger, survivor):
         due = count_cards_of_parts(ledger, survivor, group, made)
     if ledger.restored is not None:
         grew = bool(inserted or absorbed)
@@ -70,7 +80,7 @@ def count_cards_of_parts(
     """
     others = sorted({*group, *parts_of(ledger, survivor)} - {survivor})
     due: list[float] = []
-    held = ledger.tickets[survivor].state == T.UNCONFIRMED
+    held, had_cards = ledger.tickets[survivor].state == T.UNCONFIRMED, bool(ledger.cards_of(survivor))
     for channel in sorted({name for one in others for name in ledger.cards_of(one)}):
         cards = {one: ledger.cards[one, channel] for one in others if (one, channel) in ledger.cards}
         cards = {one: card for one, card in cards.items() if card.state in MAYBE_TOLD}
@@ -95,14 +105,16 @@ def count_cards_of_parts(
                 doubt(ledger, own, cards, made)
                 ledger.cards[survivor, channel] = own
             due.append(max(until, ledger.now))
-    in_doubt = any(card.state in HELD for card in ledger.cards_of(survivor).values())
-    return None if held and in_doubt else max(due, default=None)
+    cards_now = ledger.cards_of(survivor).values()
+    still_held = not had_cards or any(card.state in IN_DOUBT for card in cards_now)
+    return None if held and still_held else max(due, default=None)
 
 
 def is_decided(ledger: Ledger, survivor: str, channel: str, parts: Iterable[str]) -> bool:
-    knew = ledger.knew.get((survivor, channel), Counter())
-    own = ledger.cards.get((survivor, channel), Card())
-    return own.decided_at is not None and all(knew[one] == ledger.joins[one] > 0 for one in parts)
+    """Whoever decided knew each of them as part of this ticket, as it is by now."""
+    own, known = ledger.cards.get((survivor, channel), Card()), ledger.knew.get((survivor, channel), {})
+    ways = {one: way_to(ledger, one, survivor) for one in parts}
+    return own.decided_at is not None and all(known.get(one) == way for one, way in ways.items())
 
 
 def doubt(ledger: Ledger, own: Card, cards: dict[str, Card], made: float | None) -> None:
@@ -218,10 +230,10 @@ def leads_nowhere(ledger: Ledger, ticket: Ticket) -> bool:
 def rank(ledger: Ledger, ticket_id: str) -> int:
     ticket = ledger.tickets[ticket_id]
     if ticket.state == T.MERGED:
-        return 3 if leads_nowhere(ledger, ticket) else 4
+        return 2 if leads_nowhere(ledger, ticket) else 4
     if ticket.state == T.UNCONFIRMED:
         return 1
-    return 0 if ticket.state == T.NOTIFIED else 2
+    return 0 if ticket.state == T.NOTIFIED else 3
 
 
 def root_of(ledger: Ledger, ticket_id: str) -> str:
@@ -275,10 +287,13 @@ def is_too_old(ticket: Ticket) -> bool:
     return ticket.state == T.SKIPPED and ticket.reason in TOO_OLD
 
 
-def opens_again(ledger: Ledger, survivor: str) -> bool:
+def opens_again(ledger: Ledger, survivor: str, absorbed: Collection[str]) -> bool:
+    """Also what was gone or elsewhere and had been told: HubSpot shows it again, as what it became."""
     ticket = ledger.tickets[survivor]
     if ticket.state == T.MERGED:
         return not leads_nowhere(ledger, ticket)
+    if ticket.state == T.SKIPPED and ticket.reason in OPEN_AGAIN_WHEN_SHOWN:
+        return bool(absorbed) and is_told(ledger, survivor)
     return is_too_old(ticket) and ticket.creation_event_at is not None
 
 

@@ -5,7 +5,7 @@ from math import inf
 
 from models.retention import HeldBack
 from models.tickets import TicketState
-from tests.store.ledger_model import DAY, FOUR_DAYS, OPEN, SETTLED, Ledger, has_come
+from tests.store.ledger_model import DAY, FOUR_DAYS, IN_DOUBT, OPEN, SETTLED, Ledger, has_come
 
 FIRST_PAUSE, LONGEST_PAUSE = 30.0, 600.0
 
@@ -60,7 +60,20 @@ def is_forgettable(ledger: Ledger, ticket_id: str, days: int, horizon: float) ->
     settled_long_ago = ticket.processed_at < ledger.now - max(days * DAY, FOUR_DAYS)
     named = ticket_id in {other.merged_into for other in ledger.tickets.values()}
     may_go = ticket.state == TicketState.NOTIFIED or (ticket.state in SETTLED and not named)
+    if may_be_asked_for(ledger, ticket_id):
+        return False
     return may_go and settled_long_ago and created < horizon
+
+
+def may_be_asked_for(ledger: Ledger, ticket_id: str) -> bool:
+    """A look for what it is part of, which is not told yet, would ask for the card that it may have."""
+    ticket = ledger.tickets[ticket_id]
+    if ticket.state != TicketState.MERGED:
+        return False
+    while ticket.merged_into in ledger.tickets:
+        ticket = ledger.tickets[ticket.merged_into]
+    untold = ticket.state in (*OPEN, TicketState.UNCONFIRMED)
+    return untold and any(card.state in IN_DOUBT for card in ledger.cards_of(ticket_id).values())
 
 
 def pause_after_unknown(ledger: Ledger, channel: str, key: str, error: str) -> None:

@@ -1,14 +1,21 @@
 """Several channels and a merge: what a part was told on one counts for the ticket told for it (rule 11)."""
 
+from datetime import timedelta
+
 import pytest
 
 from jobs.name_held_tickets import name_held_tickets
 from jobs.run_report import Result
 from jobs.ticket import Ticket
+from models.database import connection
+from models.deliveries import Delivery
 from models.held import Release, confirm_ticket, resend_ticket
 from models.merges import Merge, join_parts
-from models.sends import record_sent
-from models.tickets import Source
+from models.proposals import Proposal, propose
+from models.retention import read_horizon
+from models.sends import conclude_claim, record_refused, record_sent, record_unknown
+from models.switches import lift_pause
+from models.tickets import ProcessedTicket, Source
 from tests.fakes.channel import (
     DIES_AFTER_SHOWING,
     NOT_SENT,
@@ -19,8 +26,9 @@ from tests.fakes.channel import (
     ProcessDied,
 )
 from tests.fakes.hubspot import make_ticket
+from tests.fakes.memory import ago, lay_ticket, look, raise_now
 from tests.fakes.path import Path
-from tests.store.conftest import Ledger
+from tests.store.conftest import CREATED, Ledger
 
 ONE, OTHER = CHANNELS = ["one", "other"]
 
@@ -148,3 +156,94 @@ def test_a_check_message_names_the_parts(channels: Channels) -> None:
     assert name_held_tickets(channels.other, lambda one: f"link {one}") == 1
     (message,) = channels.other.announced
     assert message.endswith("- #1 <link 1> or the card of #2, #3")
+
+
+def test_a_word_on_another_ticket_knows_nothing_of_a_part_of_a_part(channels: Channels) -> None:
+    """2 was part of 1 before somebody looked for the card of 0, and is part of 0 since."""
+    ledger, path = channels.path.ledger, channels.path
+    ledger.find("0")
+    channels.other.script = [UNKNOWN]
+    assert path.handle("0").result is Result.HELD
+    lift_pause(OTHER, "")
+    channels.other.script = [NOT_SENT]
+    assert path.handle("1").result is Result.RETRYING
+    assert ledger.begin(ledger.claim("2", "two"), OTHER) == 1
+    join()
+    assert resend_ticket("0") is Release.DONE
+    assert join_parts(Merge("4", ("0", "3")), Source.WEBHOOK).survivor == "0"
+    path.let_time_pass("0")
+    path.handle("0", make_ticket("4", aliases=("0", "1", "2", "3"), link=make_ticket("0").link))
+    assert channels.other.shown == []
+
+
+def test_a_ticket_held_by_no_word_of_a_channel_stays_held(channels: Channels) -> None:
+    channels.path.ledger.edit("1", state="unconfirmed")
+    channels.one.script = [NOT_SENT]
+    assert channels.path.handle("2").result is Result.RETRYING
+    join()
+    assert channels.path.state("1") == "unconfirmed"
+
+
+def test_a_refusal_of_a_removed_channel_holds_nothing(ledger: Ledger) -> None:
+    ledger.find("1", "2")
+    taken = ledger.claim("1")
+    ledger.begin(taken, "removed")
+    record_refused("1", "removed", 1, "refused_minimal_card")
+    ledger.begin(taken, ONE)
+    record_unknown("1", ONE, 1, "timeout")
+    assert conclude_claim(taken, [ONE], 30, "timeout") == "unconfirmed"
+    taken = ledger.claim("2")
+    ledger.begin(taken, ONE)
+    record_sent("2", ONE, [ONE, "removed"], "m", "here")
+    conclude_claim(taken, [ONE, "removed"], 30, "timeout")
+    join()
+    assert ledger.delivery("1", ONE).state == "sent"
+    assert conclude_claim(ledger.claim("1"), [ONE], 30, "incomplete") == "notified"
+
+
+def test_what_was_told_and_forgotten_was_told_everywhere(channels: Channels) -> None:
+    """5 leads to 4, which was; 7 is told on one channel only."""
+    path = remembering(channels)
+    lay_ticket("5", created=5, processed_at=ago(5), state="merged", merged_into="4")
+    propose([Proposal("7", ago(1))], Source.POLL)
+    channels.other.script = [NOT_SENT]
+    assert path.handle("7", make_ticket("7", created_at=ago(1))).result is Result.RETRYING
+    path.let_time_pass("7")
+    link = make_ticket("7").link
+    path.handle("7", make_ticket("8", aliases=("4", "5", "7"), created_at=ago(5), link=link))
+    assert channels.other.shown == []
+
+
+def test_a_forgotten_one_that_came_back_is_beyond_memory(channels: Channels) -> None:
+    """3 was told on both channels; of 2, which is part of it, a late answer came."""
+    path = remembering(channels)
+    lay_ticket("2", created=30, processed_at=ago(5), state="merged", merged_into="3")
+    with connection():
+        Delivery.insert(ticket_id="2", channel=ONE, state="sent", sent_at=ago(5)).execute()
+    propose([Proposal("3")], Source.WEBHOOK)
+    seen = make_ticket("3", aliases=("1", "2"), created_at=ago(30))
+    assert path.handle("3", seen).result is Result.SKIPPED
+    assert channels.other.shown == []
+
+
+def remembering(channels: Channels) -> Path:
+    """A ledger a year old that forgets after a week."""
+    with connection():
+        ProcessedTicket.delete().execute()
+    look()
+    raise_now()
+    channels.path.settings = {"activated_at": ago(365), "horizon": read_horizon}
+    return channels.path
+
+
+def test_a_gone_ticket_that_was_told_on_one_channel_is_shown_again_by_a_merge(channels: Channels) -> None:
+    path = channels.path
+    channels.other.script = [NOT_SENT]
+    assert path.handle("1").result is Result.RETRYING
+    path.let_time_pass("1")
+    path.ledger.edit("1", missing_since_at=path.clock.now() - timedelta(hours=25))
+    assert path.handle_missing("1").result is Result.SKIPPED
+    join_parts(Merge("3", ("1", "2"), CREATED), Source.POLL)
+    assert path.state("1") == "found"
+    assert channels.handle() is Result.NOTIFIED
+    assert path.shown() == [["1"], ["1"]]

@@ -14,14 +14,13 @@ from typing import Any, cast
 
 from peewee import SQL, Case, Expression, Field, Model, ModelSelect, Node, fn
 
-from models.claims import lock_rows
+from models.claims import MAYBE_TOLD, lock_rows
 from models.counts import HourlyCount
 from models.cursors import Cursor
 from models.database import clock, database, on_postgres, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery
 from models.inbox import WebhookEvent
 from models.proposals import CREATION_COUNTS, quoted
-from models.sends import IN_DOUBT
 from models.tickets import OPEN_STATES, SETTLED_STATES, ProcessedTicket, TicketState
 from models.utc import to_text, to_utc
 
@@ -243,10 +242,10 @@ def is_forgettable(retention_days: int, horizon_at: datetime) -> Expression:
 
 
 def is_asked_for() -> Expression:
-    """It may have its card, which a look for the ticket that it is part of must find."""
-    of_this = (Delivery.ticket_id == ProcessedTicket.ticket_id) & Delivery.state.in_(IN_DOUBT)
-    in_doubt = fn.EXISTS(Delivery.select(SQL("1")).where(of_this))
-    return in_doubt & ProcessedTicket.ticket_id.in_(SQL(PARTS_OF_UNTOLD))
+    """It has a card, or may have one, which a look for the ticket that it is part of must find."""
+    of_this = (Delivery.ticket_id == ProcessedTicket.ticket_id) & Delivery.state.in_(MAYBE_TOLD)
+    told = fn.EXISTS(Delivery.select(SQL("1")).where(of_this))
+    return told & ProcessedTicket.ticket_id.in_(SQL(PARTS_OF_UNTOLD))
 
 
 def is_named_by_none() -> Expression:

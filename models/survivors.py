@@ -29,9 +29,10 @@ class Part:
         return self.state in OPEN_STATES
 
     @property
-    def skipped_until_shown(self) -> bool:
-        """Gone or elsewhere; HubSpot may show it again, as itself or as what it became."""
-        return self.state is TicketState.SKIPPED and self.reason in REOPENED_BY_A_SEARCH
+    def may_come_back(self) -> bool:
+        """Told, then gone or elsewhere: HubSpot shows it again as what it became."""
+        told = any(state in MAYBE_TOLD for state in self.deliveries)
+        return told and self.state is TicketState.SKIPPED and self.reason in REOPENED_BY_A_SEARCH
 
     @property
     def skipped_for_age(self) -> bool:
@@ -71,11 +72,13 @@ Group = Mapping[str, Part]  #: by id; a ``merged_into`` that is not in it has no
 def decide(group: Group, new_id: str, known: Known) -> Decision:
     """The survivor, what becomes part of it, and whether it opens; what needs no change is not named."""
     survivor = choose_survivor(group, new_id)
-    absorbed = [part for part in group.values() if part.is_open and part is not survivor]
+    absorbed = [
+        part for part in group.values() if part is not survivor and (part.is_open or part.may_come_back)
+    ]
     event_at = find_event(group, new_id, survivor, absorbed, known)
     revived = survivor.state is TicketState.MERGED and not is_forgotten(group, survivor)
     young_again = survivor.skipped_for_age and bool(event_at or survivor.creation_event_at)
-    shown_again = survivor.skipped_until_shown and bool(absorbed) and is_told(group, survivor)
+    shown_again = bool(absorbed) and survivor.may_come_back
     merged = tuple(sorted((part.ticket_id for part in absorbed), key=str.encode))
     return Decision(survivor.ticket_id, merged, revived or young_again or shown_again, event_at)
 
@@ -117,9 +120,9 @@ def rank(group: Group, part: Part) -> int:
             return 0
         case TicketState.UNCONFIRMED:
             return 1  # sends nothing by itself, where an open one goes on to its other channels
-        case TicketState.MERGED:
-            return 2 if is_forgotten(group, part) else 4
-    return 3
+    if part.came_back or is_forgotten(group, part):
+        return 2
+    return 4 if part.state is TicketState.MERGED else 3
 
 
 def root_of(group: Group, ticket_id: str) -> Part:

@@ -48,7 +48,7 @@ def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
     group = group_of(ledger, {merge.new_id, *merge.parts})
     event = merge.event if event_counts(ledger, merge.event) else None
     survivor = survivor_of(ledger, group, merge.new_id)
-    absorbed = sorted(one for one in group if one != survivor and ledger.tickets[one].state in OPEN)
+    absorbed = sorted(one for one in group if one != survivor and is_absorbed(ledger, one))
     made = merge.created if merge.created is not None else ledger.tickets[merge.new_id].ticket_created_at
     overriding = find_event(ledger, group, merge.new_id, survivor, absorbed, event, made)
     for one in absorbed:
@@ -68,6 +68,17 @@ def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
         due = ledger.now if due is None and grew and ticket.state == T.CLAIMED else due
     released = due is not None and make_due(ledger, survivor, due, lease, state_before)
     return Joined(survivor, tuple(absorbed), int(opens), released)
+
+
+def is_absorbed(ledger: Ledger, ticket_id: str) -> bool:
+    return ledger.tickets[ticket_id].state in OPEN or may_come_back(ledger, ticket_id)
+
+
+def may_come_back(ledger: Ledger, ticket_id: str) -> bool:
+    """It was or may have been told, and was gone or elsewhere then."""
+    ticket = ledger.tickets[ticket_id]
+    told = any(card.state in MAYBE_TOLD for card in ledger.cards_of(ticket_id).values())
+    return told and ticket.state == T.SKIPPED and ticket.reason in OPEN_AGAIN_WHEN_SHOWN
 
 
 def count_cards_of_parts(
@@ -229,11 +240,11 @@ def leads_nowhere(ledger: Ledger, ticket: Ticket) -> bool:
 
 def rank(ledger: Ledger, ticket_id: str) -> int:
     ticket = ledger.tickets[ticket_id]
-    if ticket.state == T.MERGED:
-        return 2 if leads_nowhere(ledger, ticket) else 4
-    if ticket.state == T.UNCONFIRMED:
-        return 1
-    return 0 if ticket.state == T.NOTIFIED else 3
+    if ticket.state in (T.NOTIFIED, T.UNCONFIRMED):
+        return 0 if ticket.state == T.NOTIFIED else 1
+    if leads_nowhere(ledger, ticket) or came_back(ledger, ticket_id):
+        return 2
+    return 4 if ticket.state == T.MERGED else 3
 
 
 def root_of(ledger: Ledger, ticket_id: str) -> str:
@@ -292,8 +303,8 @@ def opens_again(ledger: Ledger, survivor: str, absorbed: Collection[str]) -> boo
     ticket = ledger.tickets[survivor]
     if ticket.state == T.MERGED:
         return not leads_nowhere(ledger, ticket)
-    if ticket.state == T.SKIPPED and ticket.reason in OPEN_AGAIN_WHEN_SHOWN:
-        return bool(absorbed) and is_told(ledger, survivor)
+    if may_come_back(ledger, survivor):
+        return bool(absorbed)
     return is_too_old(ticket) and ticket.creation_event_at is not None
 
 

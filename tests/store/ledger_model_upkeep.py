@@ -5,7 +5,7 @@ from math import inf
 
 from models.retention import HeldBack
 from models.tickets import TicketState
-from tests.store.ledger_model import DAY, FOUR_DAYS, IN_DOUBT, OPEN, SETTLED, Ledger, has_come
+from tests.store.ledger_model import DAY, FOUR_DAYS, MAYBE_TOLD, OPEN, SETTLED, Ledger, has_come
 
 FIRST_PAUSE, LONGEST_PAUSE = 30.0, 600.0
 
@@ -73,7 +73,7 @@ def may_be_asked_for(ledger: Ledger, ticket_id: str) -> bool:
     while ticket.merged_into in ledger.tickets:
         ticket = ledger.tickets[ticket.merged_into]
     untold = ticket.state in (*OPEN, TicketState.UNCONFIRMED)
-    return untold and any(card.state in IN_DOUBT for card in ledger.cards_of(ticket_id).values())
+    return untold and any(card.state in MAYBE_TOLD for card in ledger.cards_of(ticket_id).values())
 
 
 def pause_after_unknown(ledger: Ledger, channel: str, key: str, error: str) -> None:

@@ -17,8 +17,9 @@ from models.database import connection
 from models.deliveries import Delivery
 from models.looks import find_doubts
 from models.merges import Joined, Merge, join_parts
+from models.releases import skip_ticket
 from models.sends import conclude_claim, record_sent, record_unknown
-from models.tickets import Source, TicketState
+from models.tickets import SkipReason, Source, TicketState
 from models.write_ahead import begin_delivery
 from tests.fakes.memory import ago, forget, look
 from tests.store.conftest import CREATED, VERDICT, Ledger
@@ -81,6 +82,14 @@ def leave_for_later(world: World, ticket_id: str) -> None:
 def claim_and_hold(world: World, ticket_id: str) -> None:
     world.edit_ticket(ticket_id, next_attempt_at=CREATED)
     assert conclude_claim(world.ledger.claim(ticket_id), BOTH, 30, "crashed") is TicketState.UNCONFIRMED
+
+
+def let_days_pass(world: World) -> None:
+    """In which the bot cannot look, and retention comes; 2 is the older one."""
+    world.edit_ticket("1", ticket_created_at=ago(20), created_at=ago(20))
+    for one in ("2", "3"):
+        world.edit_ticket(one, ticket_created_at=ago(30), created_at=ago(20), processed_at=ago(10))
+    assert forget() == ["1", "2", "9"]
 
 
 def join() -> Joined:
@@ -156,10 +165,29 @@ def test_a_part_whose_card_is_in_doubt_is_remembered_while_its_ticket_is_held(wo
     leave_for_later(world, "1")
     join()
     claim_and_hold(world, "1")
-    # Days pass in which the bot cannot look; 2 is the older one.
-    world.edit_ticket("1", ticket_created_at=ago(20), created_at=ago(20))
-    for one in ("2", "3"):
-        world.edit_ticket(one, ticket_created_at=ago(30), created_at=ago(20), processed_at=ago(10))
-    assert forget() == ["1", "2", "9"]
+    let_days_pass(world)
+    world.lookout.look_where_due()
+    assert world.state("1") == ("notified", "sent")
+
+
+def test_a_part_that_was_told_after_all_is_remembered_too(world: World) -> None:
+    look()
+    leave_open(world, "2", seconds=600)
+    leave_for_later(world, "1")
+    join()
+    claim_and_hold(world, "1")
+    record_sent("2", BOT, BOTH, None, world.bot.place)
+    let_days_pass(world)
+    world.lookout.look_where_due()
+    assert world.state("1") == ("notified", "sent")
+
+
+def test_a_look_decides_of_a_gone_part_in_doubt(world: World) -> None:
+    leave_open(world, "2", seconds=600)
+    world.edit_ticket("2", next_attempt_at=CREATED)
+    assert skip_ticket(world.ledger.claim("2"), SkipReason.GONE, None)
+    leave_for_later(world, "1")
+    join()
+    claim_and_hold(world, "1")
     world.lookout.look_where_due()
     assert world.state("1") == ("notified", "sent")

@@ -1,6 +1,6 @@
 """Several channels and a merge: what a part was told on one counts for the ticket told for it (rule 11)."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -247,3 +247,66 @@ def test_a_gone_ticket_that_was_told_on_one_channel_is_shown_again_by_a_merge(ch
     assert path.state("1") == "found"
     assert channels.handle() is Result.NOTIFIED
     assert path.shown() == [["1"], ["1"]]
+
+
+def test_a_person_decides_of_a_gone_part_in_doubt(channels: Channels) -> None:
+    """It is part of the ticket from the merge on, so whoever looks then knows of it."""
+    path = channels.path
+    channels.one.script = [NOT_SENT]
+    assert path.handle("1").result is Result.RETRYING
+    channels.one.script, channels.other.script = [UNKNOWN], [NOT_SENT]
+    assert path.handle("2").result is Result.RETRYING
+    path.let_time_pass("2")
+    path.ledger.edit("2", missing_since_at=path.clock.now() - timedelta(hours=25))
+    assert path.handle_missing("2").result is Result.SKIPPED
+    lift_pause(ONE, "")
+    join_parts(Merge("3", ("1", "2"), CREATED), Source.POLL)
+    assert path.state("2") == "merged"
+    assert channels.handle() is Result.HELD
+    assert resend_ticket("1") is Release.DONE
+    assert channels.handle() is Result.NOTIFIED
+
+
+def test_a_forgotten_ticket_that_came_back_elsewhere_is_not_told_again(channels: Channels) -> None:
+    path = remembering(channels)
+    path.settings["pipelines"] = frozenset({"ours"})
+    lay_ticket("2", created=5, processed_at=ago(5), state="merged", merged_into="3")
+    propose([Proposal("3")], Source.WEBHOOK)
+    seen = make_ticket("3", aliases=("1", "2"), created_at=ago(30), pipeline="theirs")
+    assert path.handle("3", seen).result is Result.SKIPPED
+    propose([Proposal("7", ago(1))], Source.POLL)
+    join_parts(Merge("8", ("1", "2", "3", "7"), ago(30)), Source.POLL)
+    assert path.state("3") == "skipped"
+
+
+def test_a_forgotten_ticket_that_came_back_as_a_part_was_told_everywhere(channels: Channels) -> None:
+    path = remembering(channels)
+    lay_ticket("5", created=5, processed_at=ago(5), state="merged", merged_into="4")
+    told_on_one(path, "7")
+    seen = make_ticket("8", aliases=("4", "7"), created_at=ago(30), link=make_ticket("7").link)
+    path.handle("7", seen)
+    assert channels.other.shown == []
+
+
+@pytest.mark.parametrize("partial", ["7", "3"])
+@pytest.mark.parametrize("shown", [ago(30), None])
+def test_a_forgotten_ticket_that_came_back_was_told_everywhere(
+    channels: Channels, partial: str, shown: datetime | None
+) -> None:
+    path = remembering(channels)
+    lay_ticket("5", created=5, processed_at=ago(5), state="merged", merged_into="4")
+    propose([Proposal("4", shown)], Source.WEBHOOK)
+    told_on_one(path, partial)
+    seen = make_ticket("8", aliases=("4", "5", partial), created_at=ago(30), link=make_ticket(partial).link)
+    path.handle(partial, seen)
+    if path.state("4") == "found":
+        path.handle("4", seen)
+    assert channels.other.shown == []
+
+
+def told_on_one(path: Path, ticket_id: str) -> None:
+    """A new ticket, that is due again for the other channel."""
+    propose([Proposal(ticket_id, ago(1))], Source.POLL)
+    path.channels[1].script = [NOT_SENT]
+    assert path.handle(ticket_id, make_ticket(ticket_id, created_at=ago(1))).result is Result.RETRYING
+    path.let_time_pass(ticket_id)

@@ -9,7 +9,7 @@ from jobs.find_silences import find_silences
 from jobs.name_held_tickets import HELD_HINT
 from jobs.take_readings import DAY, Limits, PausedChannel, Readings
 from models.health import JobReading
-from models.retention import HeldBack
+from models.horizon import HeldBack
 
 OLDEST_OPEN_SECONDS = 900.0
 LATE_INTERVALS = 10

@@ -29,7 +29,7 @@ from jobs.triage.rules import judge_priority
 from models import cursors
 from models.counts import Event
 from models.errors import OUT_OF_REACH
-from models.retention import read_horizon
+from models.horizon import read_horizon
 from models.tickets import LedgerEntry, TicketState
 
 log = logging.getLogger("triage")

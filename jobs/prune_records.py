@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from jobs.clock import utc_now
 from models import retention
-from models.retention import HeldBack, Horizon
+from models.horizon import HeldBack, Horizon, judge_horizon, raise_horizon
 
 log = logging.getLogger("triage")
 R = TypeVar("R")
@@ -97,7 +97,7 @@ def prune_records(
     """
     started = time.monotonic()
     report, pace = PruneReport(Horizon(None, HeldBack.POLL), dry_run), Pace(sleep, stop)
-    judge = retention.judge_horizon if dry_run else retention.raise_horizon
+    judge = judge_horizon if dry_run else raise_horizon
     report.horizon, _ = report.timed(partial(judge, retention_days, overlap, clock()))
     forget_tickets(report, retention_days, pace)
     report.inbox = prune_some(report, partial(retention.prune_inbox, retention_days), pace)

@@ -6,7 +6,7 @@ from functools import partial
 
 from jobs.prune_records import Pace, PruneReport, prune_some
 from models import retention
-from models.retention import HeldBack, Horizon
+from models.horizon import HeldBack, Horizon
 
 
 def tidy_records(retention_days: int, *, stop: Callable[[], bool] = lambda: False) -> PruneReport:

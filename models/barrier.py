@@ -6,7 +6,7 @@ restored database went live, and not settled in it, is held until a look or a pe
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 from peewee import fn
@@ -18,7 +18,7 @@ from models.deliveries import Delivery, DeliveryState
 from models.errors import BarrierRefused, LedgerUnused
 from models.sends import conclude_claim, lock_ticket
 from models.tickets import ProcessedTicket, TicketState, list_parts
-from models.utc import to_text, to_utc
+from models.utc import NEVER, to_text, to_utc
 
 RESTORED = "restored"  #: the ``last_error`` of what the barrier holds
 RESTORED_UNSEEN = "restored_unseen"  #: the same, where no look can tell that no part was told for it
@@ -97,7 +97,7 @@ def refuse_unless_possible(wanted: datetime, now: datetime, activated_at: dateti
 
 def decision_time() -> datetime:
     """Now, or the barrier's time where HubSpot's clock put that ahead: what is decided now is behind it."""
-    return max(read_clock(), read_barrier() or datetime.min.replace(tzinfo=UTC))
+    return max(read_clock(), read_barrier() or NEVER)
 
 
 @rerun_on_conflict

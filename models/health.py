@@ -14,11 +14,11 @@ from models.counts import HourlyCount, start_of_hour
 from models.cursors import Cursor
 from models.database import clock, read_clock, rerun_on_conflict
 from models.drain import is_set_aside
+from models.horizon import HeldBack, find_bounds
 from models.inbox import WebhookEvent
 from models.job_runs import GOOD_RESULT, RECONCILED, JobRun
-from models.retention import NEVER, HeldBack, find_bounds
 from models.tickets import IS_HELD, OPEN_STATES, ProcessedTicket, Source, TicketState
-from models.utc import to_utc
+from models.utc import NEVER, to_utc
 
 P95 = 95
 LARGEST_SAMPLE = 5_000

@@ -2,17 +2,17 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 from models.claims import MAYBE_TOLD
 from models.deliveries import Delivery, DeliveryState
 from models.sends import IN_DOUBT
 from models.tickets import ProcessedTicket
+from models.utc import NEVER
 
 DOUBTED_AS_PART = "part"  #: the ``last_error`` of a card that a part may have brought
 Columns = dict[str, object]
-NEVER = datetime.min.replace(tzinfo=UTC)
 UNSETTLED = (DeliveryState.PENDING, DeliveryState.UNCONFIRMED, DeliveryState.REFUSED)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from peewee import Field
 
 UTC_MILLISECONDS = "UTC_MILLISECONDS"
+NEVER = datetime.min.replace(tzinfo=UTC)  #: before every time there is
 
 
 class UtcDateTimeField(Field):

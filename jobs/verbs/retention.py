@@ -7,7 +7,8 @@ from jobs.prune_records import PruneReport, prune_records
 from jobs.settings import Need, load_settings
 from jobs.verbs.ledger import migrated_ledger
 from jobs.verbs.printing import plain_table, print_json, print_table, remark
-from models.retention import LEAST_DAYS, HeldBack
+from models.horizon import HeldBack
+from models.retention import LEAST_DAYS
 
 MOST_DAYS = 3_650
 ROWS = (

@@ -2,7 +2,8 @@
 
 from tests.breakages.breakage import Breakage, Edit, broken
 
-GATEWAY, PAGES, RETENTION = "jobs/hubspot/gateway.py", "jobs/propose_pages.py", "models/retention.py"
+GATEWAY, PAGES = "jobs/hubspot/gateway.py", "jobs/propose_pages.py"
+HORIZON, RETENTION = "models/horizon.py", "models/retention.py"
 TEST_POLL, TEST_RETENTION, TEST_MEMORY = (
     "tests/store/test_poll_tickets.py",
     "tests/store/test_retention.py",
@@ -135,7 +136,7 @@ SOURCES: tuple[Breakage, ...] = (
     broken(
         "horizon",
         "an undrained webhook does not hold it",
-        RETENTION,
+        HORIZON,
         "        HeldBack.INBOX: oldest_event(),\n",
         "        HeldBack.INBOX: None,\n",
         TEST_RETENTION,
@@ -143,7 +144,7 @@ SOURCES: tuple[Breakage, ...] = (
     broken(
         "horizon",
         "an open ticket does not hold it",
-        RETENTION,
+        HORIZON,
         '        HeldBack.OPEN_TICKET: oldest_ticket(f"state IN ({quoted(OPEN_STATES)})"),\n',
         "        HeldBack.OPEN_TICKET: None,\n",
         TEST_RETENTION,
@@ -151,7 +152,7 @@ SOURCES: tuple[Breakage, ...] = (
     broken(
         "horizon",
         "a held ticket does not hold it",
-        RETENTION,
+        HORIZON,
         "        HeldBack.HELD_TICKET: oldest_ticket(f\"state = '{TicketState.UNCONFIRMED}'\"),\n",
         "        HeldBack.HELD_TICKET: None,\n",
         TEST_RETENTION,
@@ -159,7 +160,7 @@ SOURCES: tuple[Breakage, ...] = (
     broken(
         "horizon",
         "a poll that is behind does not hold it",
-        RETENTION,
+        HORIZON,
         "        HeldBack.POLL: polled_until - overlap if polled_until else NEVER,\n",
         "",
         TEST_RETENTION,
@@ -167,7 +168,7 @@ SOURCES: tuple[Breakage, ...] = (
     broken(
         "horizon",
         "a sweep that is behind does not hold it",
-        RETENTION,
+        HORIZON,
         "        HeldBack.SWEEP: swept_from or NEVER,\n",
         "",
         TEST_RETENTION,
@@ -175,7 +176,7 @@ SOURCES: tuple[Breakage, ...] = (
     broken(
         "horizon",
         "it falls",
-        RETENTION,
+        HORIZON,
         "    highest = max(bounds[held_by], stored_horizon() or NEVER)\n",
         "    highest = bounds[held_by]\n",
         TEST_RETENTION,

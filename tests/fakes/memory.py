@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from models.cursors import Cursor, ensure_row
 from models.database import connection
 from models.deliveries import Delivery, DeliveryState
-from models.retention import Horizon, Page, forget_batch, raise_horizon
+from models.horizon import Horizon, raise_horizon
+from models.retention import Page, forget_batch
 from models.tickets import ProcessedTicket, TicketState
 
 DAY = timedelta(days=1)

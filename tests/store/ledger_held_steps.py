@@ -2,7 +2,7 @@
 
 from dataclasses import astuple
 
-from models import held, notices, retention, switches
+from models import held, horizon, notices, retention, switches
 from tests.store import ledger_model_held as model_held
 from tests.store import ledger_model_upkeep as model_upkeep
 from tests.store.ledger_machine import CHANNELS
@@ -67,11 +67,11 @@ class HeldSteps(LedgerSteps):
         self.agree("time", None, None)
 
     def raise_horizon(self, days: int, now: float) -> None:
-        horizon = retention.raise_horizon(days, POLL_OVERLAP, self.time.stored(now))
+        raised = horizon.raise_horizon(days, POLL_OVERLAP, self.time.stored(now))
         overlap = POLL_OVERLAP.total_seconds()
         at, held_by = model_upkeep.raise_horizon(self.model, days, overlap, now)
-        self.agree("retention.raise_horizon", self.time.told(horizon.at), at)
-        assert horizon.held_by in held_by
+        self.agree("horizon.raise_horizon", self.time.told(raised.at), at)
+        assert raised.held_by in held_by
 
     def forget(self, days: int, limit: int) -> None:
         after: str | None = ""

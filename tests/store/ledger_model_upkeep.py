@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from math import inf
 
-from models.retention import HeldBack
+from models.horizon import HeldBack
 from models.tickets import TicketState
 from tests.store.ledger_model import DAY, FOUR_DAYS, MAYBE_TOLD, OPEN, SETTLED, Ledger, has_come
 

@@ -6,9 +6,9 @@ import pytest
 
 from jobs.run_report import Result
 from models.database import connection
+from models.horizon import HeldBack, read_horizon
 from models.proposals import Proposal, Proposed, propose
 from models.releases import skip_ticket
-from models.retention import HeldBack, read_horizon
 from models.tickets import ProcessedTicket, SkipReason, Source, TicketState, known_ids
 from tests.fakes.hubspot import make_ticket
 from tests.fakes.memory import DAY, ago, forget, lay_ticket, left, look, raise_now, write_cursor

@@ -10,9 +10,9 @@ from jobs.ticket import Ticket
 from models.database import connection
 from models.deliveries import Delivery
 from models.held import Release, confirm_ticket, resend_ticket
+from models.horizon import read_horizon
 from models.merges import Merge, join_parts
 from models.proposals import Proposal, propose
-from models.retention import read_horizon
 from models.sends import conclude_claim, record_refused, record_sent, record_unknown
 from models.switches import lift_pause
 from models.tickets import ProcessedTicket, Source

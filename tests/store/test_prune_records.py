@@ -6,7 +6,7 @@ from datetime import timedelta
 from jobs.prune_records import LARGEST_PAGE, LONG_MS, SHORT_MS, SMALLEST_PAGE, next_limit, prune_records
 from models.counts import HourlyCount
 from models.database import connection
-from models.retention import HeldBack, read_horizon
+from models.horizon import HeldBack, read_horizon
 from tests.fakes.memory import NOW, OVERLAP, ago, delivered, lay_ticket, left, look
 from tests.store.conftest import Ledger
 

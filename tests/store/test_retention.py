@@ -7,18 +7,9 @@ import pytest
 from models.counts import HourlyCount
 from models.database import connection
 from models.deliveries import Delivery
+from models.horizon import HeldBack, judge_horizon, raise_horizon, read_horizon
 from models.inbox import WebhookEvent
-from models.retention import (
-    ANALYZED,
-    HeldBack,
-    forget_batch,
-    judge_horizon,
-    prune_counts,
-    prune_inbox,
-    raise_horizon,
-    read_horizon,
-    refresh_statistics,
-)
+from models.retention import ANALYZED, forget_batch, prune_counts, prune_inbox, refresh_statistics
 from models.tickets import TicketState
 from tests.fakes.memory import (
     DAY,

@@ -3,8 +3,8 @@
 from jobs.tidy_records import tidy_records
 from models.counts import HourlyCount
 from models.database import connection
+from models.horizon import read_horizon
 from models.inbox import WebhookEvent
-from models.retention import read_horizon
 from tests.fakes.memory import ago, lay_ticket, left, look
 from tests.store.conftest import Ledger
 

@@ -43,17 +43,17 @@ class Decision(StrEnum):
     UNSEEN = "unseen"  #: the look cannot tell
 
 
-def decide(doubt: Doubt, view: View, link: str, nonce: str, *, others: bool = False) -> Decision:
+def decide(doubt: Doubt, view: View, link: str, nonce: str, *, part_elsewhere: bool = False) -> Decision:
     """``link`` and ``nonce`` are what the channel would send the ticket's card with by now.
 
     Not to be seen is no proof where the card may be a part's that neither the ledger nor HubSpot named, and
-    where ``others`` says that a part's may be another bot's, or in another place.
+    where ``part_elsewhere`` says that a part's may be another bot's, or in another place.
     """
     if link and link in view.cards:
         return Decision.FOUND
     read = view.complete_since is not None and view.complete_since <= doubt.first_at - BEFORE_FIRST
-    others = others or may_be_anothers(doubt.nonce, view, link, nonce)
-    if not read or view.blind or not link or others or not doubt.knows_parts:
+    elsewhere = part_elsewhere or may_be_anothers(doubt.nonce, view, link, nonce)
+    if not read or view.blind or not link or elsewhere or not doubt.knows_parts:
         return Decision.UNSEEN
     return Decision.ABSENT if doubt.seconds >= ARRIVED_SECONDS else Decision.EARLY
 
@@ -207,8 +207,9 @@ class LookOut:
 
     def _carry_out(self, channel: LookingChannel, place: str, doubt: Doubt, view: View) -> bool:
         link = self._link(doubt.ticket_id)
-        others = any(self._is_elsewhere(channel, place, one, view) for one in doubt.sends)
-        decision = decide(doubt, view, link, channel.nonce_of(doubt.ticket_id, link), others=others)
+        elsewhere = any(self._is_elsewhere(channel, place, one, view) for one in doubt.sends)
+        nonce = channel.nonce_of(doubt.ticket_id, link)
+        decision = decide(doubt, view, link, nonce, part_elsewhere=elsewhere)
         if not view.cards.keys().isdisjoint(map(self._link, doubt.parts)):
             decision = Decision.FOUND
         if decision is Decision.FOUND:

@@ -1,16 +1,15 @@
 """Check messages: tell a channel which tickets are held, each once, so that a person looks (rule 6)."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from jobs.notify.channel import Channel
 from jobs.notify.outcome import NotSent, Sent, Unknown
-from models.looks import parts_of, read_merged
 from models.notices import give_back, give_back_restored, take_restored, take_unnoticed
 from models.switches import extend_pause, pause_after_unknown, pause_for_fault
 
 TICKETS_A_MESSAGE = 10
-PARTS_A_TICKET = 4
+PARTS_A_TICKET = 3
 WORDS = (
     "**Held: nobody can tell whether these cards arrived.** Look above for each; then the operator runs "
     "`python main.py confirm TICKET` (it is there) or `python main.py resend TICKET` (it is not):"
@@ -44,11 +43,10 @@ def name_held_tickets(
         if not announce(channel, RESTORED_WORDS.format(cards=restored.cards), undo):
             return named
         named += restored.cards
-    while ids := take_unnoticed(channel.name, TICKETS_A_MESSAGE, among):
-        text = check_message(ids, link_of, read_merged(ids))
-        if not announce(channel, text, partial(give_back, channel.name, ids)):
+    while taken := take_unnoticed(channel.name, TICKETS_A_MESSAGE, among):
+        if not announce(channel, check_message(taken, link_of), partial(give_back, channel.name, taken)):
             return named
-        named += len(ids)
+        named += len(taken)
     return named
 
 
@@ -85,15 +83,14 @@ def knock(channel: Channel) -> bool:
     return False
 
 
-def check_message(
-    ticket_ids: Sequence[str], link_of: Callable[[str], str], merged: Mapping[str, Sequence[str]]
-) -> str:
-    """The program's own words, ids and links: nothing that a customer wrote."""
-    return "\n".join([WORDS, *(f"- #{one} <{link_of(one)}>{other_ids(one, merged)}" for one in ticket_ids)])
+def check_message(parts: Mapping[str, Collection[str]], link_of: Callable[[str], str]) -> str:
+    """The program's own words, ids and links, by ticket: nothing that a customer wrote."""
+    lines = [f"- #{one} <{link_of(one)}>{other_ids(theirs)}" for one, theirs in parts.items()]
+    return "\n".join([WORDS, *lines])
 
 
-def other_ids(ticket_id: str, merged: Mapping[str, Sequence[str]]) -> str:
-    """The tickets that were merged into it, since the card may be one of theirs; the first ones of many."""
-    parts = [f"#{one}" for one in parts_of(ticket_id, merged)]
-    more = ["others"] if len(parts) > PARTS_A_TICKET else []
-    return f" or the card of {', '.join([*parts[:PARTS_A_TICKET], *more])}" if parts else ""
+def other_ids(parts: Collection[str]) -> str:
+    """The tickets that were merged into one, since the card may be one of theirs; the first ones of many."""
+    ids = [f"#{one}" for one in parts]
+    more = ["others"] if len(ids) > PARTS_A_TICKET else []
+    return f" or the card of {', '.join([*ids[:PARTS_A_TICKET], *more])}" if ids else ""

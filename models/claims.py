@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from peewee import SQL, Case, Expression, ModelSelect, fn
+from peewee import SQL, Case, Expression, Function, ModelSelect, fn
 
 from models.cursors import Cursor
 from models.database import clock, database, on_postgres, rerun_on_conflict, transaction
@@ -199,8 +199,7 @@ def not_told_yet() -> dict[str, object]:
 
     One that a channel was or may have been told stays, for a late ``sent`` may settle the ticket by it.
     """
-    of_this = Delivery.ticket_id == ProcessedTicket.ticket_id
-    told = fn.EXISTS(Delivery.select(SQL("1")).where(of_this, Delivery.state.in_(MAYBE_TOLD)))
+    told = has_delivery(MAYBE_TOLD)
     return {
         "state": TicketState.RETRY,
         "lease_owner": None,
@@ -209,6 +208,12 @@ def not_told_yet() -> dict[str, object]:
         "success": Case(None, [(told, ProcessedTicket.success)], None),
         "updated_at": clock(),
     }
+
+
+def has_delivery(states: Sequence[str]) -> Function:
+    """Whether the row's ticket has one in any of ``states``."""
+    of_this = Delivery.ticket_id == ProcessedTicket.ticket_id
+    return fn.EXISTS(Delivery.select(SQL("1")).where(of_this, Delivery.state.in_(states)))
 
 
 def is_mine(taken: Claim) -> Expression:

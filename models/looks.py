@@ -3,8 +3,8 @@
 A card that was found is recorded by ``sends.record_sent``, as a late answer is.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -14,8 +14,8 @@ from models.barrier import HELD_BY_BARRIER, RESTORED_UNSEEN, decision_time, read
 from models.claims import not_told_yet
 from models.database import clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
-from models.sends import current, lock_ticket
-from models.tickets import ProcessedTicket, TicketState, list_parts
+from models.sends import IN_DOUBT, current, lock_ticket
+from models.tickets import ProcessedTicket, TicketState, list_parts, read_joined
 from models.utc import to_utc
 
 held = ProcessedTicket.alias("held")
@@ -42,7 +42,8 @@ class Doubt:
 
     ``place`` and ``nonce`` are what was written ahead, None where nothing was. ``first_at`` is the time
     before which the card cannot have been sent. ``parts`` were merged into it: one of them may have been told
-    for it. ``sends`` are those of theirs that are in doubt too; ``first_at`` and ``seconds`` are of all.
+    for it. ``sends`` are those of theirs that are in doubt too, and of which nobody decided; ``first_at`` and
+    ``seconds`` are of all.
     ``knows_parts`` is False where HubSpot named more of them than the ledger can. ``asks_for_parts``: after a
     restore one may have been told that the ledger does not know, and HubSpot does.
     """
@@ -70,23 +71,20 @@ def find_doubts(channel: str) -> list[Doubt]:
             Delivery.nonce,
             Delivery.first_sending_at,
             Delivery.sending_at,
-            held.created_at,
+            Delivery.decided_at,
             Delivery.last_error,
-            clock(),
+            held.created_at,
+            clock().alias("now"),
         )
         .join(Delivery, on=(Delivery.ticket_id == held.ticket_id))
         .where(IS_HELD, Delivery.channel == channel, Delivery.state == DeliveryState.UNCONFIRMED)
     )
-    rows = list(cast(Any, query.tuples()))
-    merged = read_merged([row[0] for row in rows]) if rows else {}
-    restored = bool(merged) and read_barrier() is not None
-    doubts = [to_doubt(merged, restored, *row) for row in rows]
-    sends = read_sends(channel, {part for one in doubts for part in one.parts})
-    with_parts = [
-        with_sends(one, [sends[part] for part in one.parts if part in sends], row[-1])
-        for one, row in zip(doubts, rows, strict=True)
-    ]
-    return sorted(with_parts, key=lambda one: (one.first_at, one.ticket_id))
+    rows = list(cast(Any, query.namedtuples()))
+    joined = read_joined([row.ticket_id for row in rows])
+    sends = read_sends(channel, {part for parts in joined.values() for part in parts})
+    restored = any(joined.values()) and read_barrier() is not None
+    doubts = [to_doubt(row, joined[row.ticket_id], sends, restored=restored) for row in rows]
+    return sorted(doubts, key=lambda one: (one.first_at, one.ticket_id))
 
 
 def read_sends(channel: str, ticket_ids: Collection[str]) -> dict[str, PartSend]:
@@ -100,73 +98,47 @@ def read_sends(channel: str, ticket_ids: Collection[str]) -> dict[str, PartSend]
         Delivery.first_sending_at,
         Delivery.sending_at,
     )
-    in_doubt = Delivery.state.in_((DeliveryState.SENDING, DeliveryState.UNCONFIRMED))
     query = Delivery.select(*columns).where(
-        Delivery.channel == channel, Delivery.ticket_id.in_(sorted(ticket_ids)), in_doubt
+        Delivery.channel == channel, Delivery.ticket_id.in_(sorted(ticket_ids)), Delivery.state.in_(IN_DOUBT)
     )
     return {row[0]: PartSend(*row) for row in cast(Any, query.tuples())}
 
 
-def with_sends(doubt: Doubt, sends: Sequence[PartSend], now: Any) -> Doubt:
-    """A part's send may be older or newer: the look sees the first, and waits for the last."""
-    first = [one.first_at or one.sending_at for one in sends]
-    last = [one.sending_at for one in sends if one.sending_at is not None]
-    return replace(
-        doubt,
-        first_at=min([doubt.first_at, *filter(None, first)]),
-        seconds=min([doubt.seconds, *((cast(datetime, to_utc(now)) - at).total_seconds() for at in last)]),
-        sends=tuple(sends),
+def to_doubt(
+    row: Any, joined: Mapping[str, datetime], sends: Mapping[str, PartSend], *, restored: bool
+) -> Doubt:
+    """``row`` is one of ``find_doubts``.
+
+    A part's send may be older or newer than the ticket's: the look sees the first, and waits for the last.
+    """
+    theirs = [sends[part] for part in undecided(row.decided_at, joined) if part in sends]
+    own_first = row.first_sending_at or row.sending_at or row.created_at
+    last = max([row.sending_at or own_first, *(one.sending_at for one in theirs if one.sending_at)])
+    if row.last_error in HELD_BY_BARRIER:
+        own_first -= CLOCKS_APART
+    unseen = row.last_error == RESTORED_UNSEEN
+    return Doubt(
+        ticket_id=row.ticket_id,
+        attempt=row.attempts,
+        place=row.place,
+        nonce=row.nonce,
+        first_at=min([own_first, *(at for one in theirs if (at := one.first_at or one.sending_at))]),
+        seconds=(cast(datetime, to_utc(row.now)) - last).total_seconds(),
+        parts=tuple(joined),
+        knows_parts=not unseen,
+        asks_for_parts=unseen or bool(joined and restored),
+        sends=tuple(theirs),
     )
 
 
-def to_doubt(
-    merged: Mapping[str, Sequence[str]],
-    restored: bool,
-    ticket_id: str,
-    attempt: int,
-    place: str | None,
-    nonce: str | None,
-    first_at: datetime | None,
-    sending_at: datetime | None,
-    created_at: datetime,
-    error: str | None,
-    now: Any,
-) -> Doubt:
-    first = first_at or sending_at or created_at
-    seconds = (cast(datetime, to_utc(now)) - (sending_at or first)).total_seconds()
-    if error in HELD_BY_BARRIER:
-        first -= CLOCKS_APART
-    parts = tuple(parts_of(ticket_id, merged))
-    unseen = error == RESTORED_UNSEEN
-    asks = unseen or bool(parts and restored)
-    return Doubt(ticket_id, attempt, place, nonce, first, seconds, parts, not unseen, asks)
+def undecided(decided_at: datetime | None, joined: Mapping[str, datetime]) -> list[str]:
+    """The parts of which nobody has decided yet: those that came after a decision of the ticket's card."""
+    return [part for part, at in joined.items() if decided_at is None or at >= decided_at]
 
 
 def has_other_parts(ticket_id: str, looked_for: Collection[str]) -> bool:
     """A merge locks the ticket that others become part of, so under that lock none comes meanwhile."""
     return not set(looked_for).issuperset(list_parts(ticket_id))
-
-
-@rerun_on_conflict
-def read_merged(ticket_ids: Iterable[str]) -> dict[str, list[str]]:
-    """The tickets that were merged into each of these, and into those."""
-    merged: dict[str, list[str]] = {}
-    into = list(ticket_ids)
-    while into:
-        rows = ProcessedTicket.select(ProcessedTicket.merged_into, ProcessedTicket.ticket_id)
-        parts = rows.where(ProcessedTicket.merged_into.in_(into)).order_by(ProcessedTicket.ticket_id)
-        found = [(one, part) for one, part in cast(Any, parts.tuples()) if part not in merged.get(one, ())]
-        for one, part in found:
-            merged.setdefault(one, []).append(part)
-        into = [part for _, part in found]
-    return merged
-
-
-def parts_of(ticket_id: str, merged: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """What was merged into it, and into that; no ticket is merged into two, so each comes once."""
-    for part in merged.get(ticket_id, ()):
-        yield part
-        yield from parts_of(part, merged)
 
 
 @rerun_on_conflict

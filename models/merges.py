@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from peewee import SQL, Case, Function, fn
+from peewee import Case, fn
 
 from models.barrier import RESTORED, RESTORED_UNSEEN, doubt_survivor
-from models.claims import MAYBE_TOLD, lock_rows, not_told_yet
+from models.claims import MAYBE_TOLD, has_delivery, lock_rows, not_told_yet
 from models.counts import count_settled
 from models.database import clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
-from models.part_cards import Doubt, count_cards_of_parts
+from models.part_cards import DoubtOfParts, take_over_cards
 from models.proposals import Memory, Proposal, propose
 from models.sends import TELLABLE_STATES
 from models.survivors import Decision, Known, Part, decide, is_told
@@ -81,8 +81,8 @@ def join_parts(merge: Merge, source: Source) -> Joined:
         is_open = decision.opens or survivor.state in TELLABLE_STATES
         if is_open and not parts[decision.survivor].came_back:  # then it was told everywhere
             held = survivor.state == TicketState.UNCONFIRMED
-            doubt = doubt_of_parts(memory, made_at, held=held)
-            due_at = count_cards_of_parts(survivor.ticket_id, rows.keys(), doubt)
+            doubt = doubt_of_parts(memory, made_at)
+            due_at = take_over_cards(survivor.ticket_id, rows.keys(), memory.now, doubt, held=held)
         if memory.restored_at is not None:
             grew = inserted or bool(decision.merged)
             doubt_survivor(survivor.ticket_id, {merge.new_id, *merge.parts}, grew=grew)
@@ -197,11 +197,11 @@ def carry_out(decision: Decision, survivor: ProcessedTicket, *, in_flight: bool)
         changed.where(ProcessedTicket.ticket_id == survivor.ticket_id).execute()
 
 
-def doubt_of_parts(memory: Memory, made_at: datetime | None, *, held: bool) -> Doubt:
+def doubt_of_parts(memory: Memory, made_at: datetime | None) -> DoubtOfParts:
     """After a restore a survivor of before it may have been told itself; a look is to see both."""
     if memory.restored_at is None or (made_at is not None and made_at >= memory.restored_at):
-        return Doubt(memory.now, held)
-    return Doubt(memory.now, held, RESTORED_UNSEEN if made_at is None else RESTORED, made_at)
+        return DoubtOfParts()
+    return DoubtOfParts(RESTORED_UNSEEN if made_at is None else RESTORED, made_at)
 
 
 def make_due(survivor: ProcessedTicket, due_at: datetime, now: datetime, *, in_flight: bool) -> bool:
@@ -235,11 +235,6 @@ def settle_merged(ticket_ids: Sequence[str], survivor_id: str) -> None:
     }
     ProcessedTicket.update(**settled).where(ProcessedTicket.ticket_id.in_(ticket_ids)).execute()
     count_merged(ticket_ids)
-
-
-def has_delivery(states: Sequence[str]) -> Function:
-    of_this = Delivery.ticket_id == ProcessedTicket.ticket_id
-    return fn.EXISTS(Delivery.select(SQL("1")).where(of_this, Delivery.state.in_(states)))
 
 
 def merged_into(survivor_id: str) -> dict[str, object]:

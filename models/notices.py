@@ -1,6 +1,6 @@
 """Check messages: held tickets that the team is still to be told about, each named once (rule 6)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -11,12 +11,12 @@ from models.barrier import HELD_BY_BARRIER
 from models.claims import lock_rows
 from models.database import clock, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
-from models.tickets import IS_HELD, ProcessedTicket, TicketState
+from models.tickets import IS_HELD, ProcessedTicket, TicketState, read_joined
 
 
 @rerun_on_conflict
-def take_unnoticed(channel: str, limit: int, among: Collection[str] | None = None) -> list[str]:
-    """Ids of held tickets that no check message named yet, marked as named before the message is sent.
+def take_unnoticed(channel: str, limit: int, among: Collection[str] | None = None) -> dict[str, list[str]]:
+    """Held tickets that no check message named yet, with their parts, marked as named before it is sent.
 
     Marked first, so that a lost answer names a ticket once at most; ``give_back`` undoes it. Of cards in
     doubt only those ``among`` the given ids, where they are given: a look decides the others.
@@ -37,13 +37,14 @@ def take_unnoticed(channel: str, limit: int, among: Collection[str] | None = Non
         )
         ids = [row.ticket_id for row in waiting]
         if not ids:
-            return []
+            return {}
         locked = lock_rows(ProcessedTicket.select().where(ProcessedTicket.ticket_id.in_(ids)))
         still_held = [row.ticket_id for row in locked if row.state == TicketState.UNCONFIRMED]
         unnamed = of(channel, still_held) & Delivery.notice_at.is_null()
         taken = [row.ticket_id for row in Delivery.select(Delivery.ticket_id).where(unnamed)]
+        parts = {ticket_id: [*joined] for ticket_id, joined in read_joined(taken).items()}
         Delivery.update(notice_at=clock()).where(of(channel, taken)).execute()
-        return taken
+        return parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +97,12 @@ def count_held(channel: str) -> int:
 
 
 @rerun_on_conflict
-def give_back(channel: str, ticket_ids: Sequence[str]) -> None:
+def give_back(channel: str, ticket_ids: Collection[str]) -> None:
     """The check message was certainly not sent: these are to be named yet."""
     Delivery.update(notice_at=None).where(of(channel, ticket_ids)).execute()
 
 
-def of(channel: str, ticket_ids: Sequence[str]) -> Expression:
+def of(channel: str, ticket_ids: Collection[str]) -> Expression:
     return (Delivery.channel == channel) & Delivery.ticket_id.in_(list(ticket_ids))
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from models.claims import MAYBE_TOLD
 from models.deliveries import Delivery, DeliveryState
 from models.sends import IN_DOUBT
-from models.tickets import ProcessedTicket
+from models.tickets import ProcessedTicket, read_joined
 from models.utc import NEVER
 
 DOUBTED_AS_PART = "part"  #: the ``last_error`` of a card that a part may have brought
@@ -32,56 +32,57 @@ class PartCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
-    """What becomes of a card that a part may have brought; ``since`` is when it may first have been sent.
+class DoubtOfParts:
+    """Why a card that a part may have brought is held, and since when it may have been sent."""
 
-    ``held``: the survivor is, and stays so while any of its cards is in doubt.
-    """
-
-    now: datetime
-    held: bool
     error: str = DOUBTED_AS_PART
     since: datetime | None = None
 
 
-def count_cards_of_parts(ticket_id: str, group: Collection[str], doubt: Doubt) -> datetime | None:
+def take_over_cards(
+    ticket_id: str, group: Collection[str], now: datetime, doubt: DoubtOfParts, *, held: bool
+) -> datetime | None:
     """When the survivor is due again where its parts' cards changed its own; None where they did not.
 
     On a channel that a part was told on, it is told. One that a part may have been told on is in doubt,
-    unless a person or a look decided since the part joined; what is on its way is awaited first. Within the
-    merge's transaction, the survivor locked; a part's card comes into no new doubt, for nobody claims it.
+    unless a person or a look decided since the part joined; what is on its way is awaited first. One that is
+    ``held`` stays so while any of its cards is in doubt. Within the merge's transaction, the survivor locked;
+    a part's card comes into no new doubt, for nobody claims it.
     """
-    joined_at = read_joined(ticket_id)
-    cards = read_cards({*group, *joined_at} - {ticket_id}, joined_at, doubt.now)
+    joined_at = read_joined([ticket_id])[ticket_id]
+    cards = read_cards({*group, *joined_at} - {ticket_id}, joined_at, now)
     if not cards:
         return None
     own = {one.channel: one for one in Delivery.select().where(Delivery.ticket_id == ticket_id)}
-    left = {channel for channel, one in own.items() if one.state in IN_DOUBT}
+    states: dict[str, object] = {channel: one.state for channel, one in own.items()}
     due_at: list[datetime] = []
     for channel in sorted({card.channel for card in cards}):
         of_channel = [card for card in cards if card.channel == channel]
-        changes, again_at = judge(own.get(channel), of_channel, doubt)
+        changes, again_at = judge(own.get(channel), of_channel, now, doubt)
         if changes:
-            write(ticket_id, channel, changes)
-            left = left | {channel} if changes["state"] in IN_DOUBT else left - {channel}
+            write_card(ticket_id, channel, changes)
+            states[channel] = changes["state"]
         if again_at is not None:
             due_at.append(again_at)
-    held_still = doubt.held and (left or not own)  # without a delivery it is held by no word of a channel
-    return None if held_still else max(due_at, default=None)
+    # Without a delivery it is held by no word of a channel.
+    if held and (not own or any(state in IN_DOUBT for state in states.values())):
+        return None
+    return max(due_at, default=None)
 
 
-def judge(own: Delivery | None, cards: Sequence[PartCard], doubt: Doubt) -> tuple[Columns, datetime | None]:
+def judge(
+    own: Delivery | None, cards: Sequence[PartCard], now: datetime, doubt: DoubtOfParts
+) -> tuple[Columns, datetime | None]:
     """What becomes of the survivor's card on one channel, and when the ticket is due for it."""
     state = DeliveryState.PENDING if own is None else own.state
     sent = [card for card in cards if card.state == DeliveryState.SENT]
     if sent and state in UNSETTLED:
-        return sent_as(min(sent, key=lambda card: card.sent_at or card.joined_at)), doubt.now
+        return sent_as(min(sent, key=lambda card: card.sent_at or card.joined_at)), now
     if sent or state != DeliveryState.PENDING or (own is not None and is_decided(own, cards)):
         return {}, None
     awaited = [card.awaited_until for card in cards if card.state == DeliveryState.SENDING]
-    until = max(filter(None, awaited), default=doubt.now)
-    changes = {} if until > doubt.now else doubted_as(cards, doubt)
-    return changes, max(until, doubt.now)
+    until = max([now, *filter(None, awaited)])
+    return ({} if until > now else doubted_as(cards, doubt)), until
 
 
 def sent_as(card: PartCard) -> Columns:
@@ -95,7 +96,7 @@ def sent_as(card: PartCard) -> Columns:
     }
 
 
-def doubted_as(cards: Sequence[PartCard], doubt: Doubt) -> Columns:
+def doubted_as(cards: Sequence[PartCard], doubt: DoubtOfParts) -> Columns:
     last = max(cards, key=lambda card: (card.sending_at or NEVER, card.place or ""))
     began = [doubt.since, *(card.first_sending_at or card.sending_at for card in cards)]
     return {
@@ -112,24 +113,6 @@ def is_decided(own: Delivery, cards: Iterable[PartCard]) -> bool:
     """By somebody who could know of the parts."""
     decided_at = own.decided_at
     return decided_at is not None and all(card.joined_at < decided_at for card in cards)
-
-
-def read_joined(ticket_id: str) -> dict[str, datetime]:
-    """The parts, and when each became one of this ticket: with the last merge on its way there."""
-    joined_at: dict[str, datetime] = {}
-    into = {ticket_id: NEVER}
-    row = ProcessedTicket
-    while into:
-        found = row.select(row.ticket_id, row.merged_into, row.processed_at).where(
-            row.merged_into.in_([*into])
-        )
-        into = {
-            one: max(at, into[target])
-            for one, target, at in cast(Any, found.tuples())
-            if one not in joined_at
-        }
-        joined_at |= into
-    return joined_at
 
 
 def read_cards(
@@ -153,7 +136,7 @@ def read_cards(
     return [PartCard(*(*row, joined_at.get(row[0], now))) for row in cast(Any, query.tuples())]
 
 
-def write(ticket_id: str, channel: str, columns: Columns) -> None:
+def write_card(ticket_id: str, channel: str, columns: Columns) -> None:
     Delivery.insert(ticket_id=ticket_id, channel=channel, **columns).on_conflict(
         conflict_target=[Delivery.ticket_id, Delivery.channel], update=columns
     ).execute()

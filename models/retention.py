@@ -12,20 +12,30 @@ from typing import Any, cast
 
 from peewee import SQL, Expression, Field, Model, ModelSelect, Node, fn
 
-from models.claims import MAYBE_TOLD, lock_rows
+from models.claims import MAYBE_TOLD, has_delivery, lock_rows
 from models.counts import HourlyCount
 from models.database import clock, database, on_postgres, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery
 from models.horizon import stored_horizon
 from models.inbox import WebhookEvent
-from models.proposals import CREATION_COUNTS
-from models.tickets import SETTLED_STATES, ProcessedTicket, TicketState
+from models.names import Names
+from models.proposals import CREATION_COUNTS, quoted
+from models.tickets import OPEN_STATES, SETTLED_STATES, ProcessedTicket, TicketState
 from models.utc import to_text
 
 LEAST_DAYS = CREATION_COUNTS.days  #: a creation event may still come for so long
 COUNTS_DAYS = 400
 ANALYZED = ("processed_tickets", "deliveries", "webhook_inbox", "hourly_counts")
 SAMPLE = 3  #: of 300 rows each: PostgreSQL's own 100 takes far longer than a statement here may
+
+t = Names(ProcessedTicket)
+#: What open and held tickets were made of; literal states, for the partial indexes.
+PARTS_OF_UNTOLD = f"""(
+    WITH RECURSIVE parts(ticket_id) AS (
+        SELECT {t.ticket_id} FROM {t} WHERE {t.state} IN ({quoted(OPEN_STATES)})
+        UNION SELECT {t.ticket_id} FROM {t} WHERE {t.state} = '{TicketState.UNCONFIRMED}'
+        UNION SELECT p.{t.ticket_id} FROM {t} p JOIN parts ON p.{t.merged_into} = parts.ticket_id)
+    SELECT ticket_id FROM parts)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +68,9 @@ def forget_batch(
 
     Of the whole ledger, or of ``among``, which is sorted.
     Settled, settled longer ago than the retention and four days, and created before the stored horizon; open
-    and held ones never, and one that nobody was told of not before what was merged into it. Call it with the
-    page's ``last_id`` until that is None. Rows that others have locked stay for the next night. Any number of
+    and held ones never, one that nobody was told of not before what was merged into it, and a part that has
+    a card, or may have, not while what it became is open or held. Call it with the page's ``last_id`` until
+    that is None. Rows that others have locked stay for the next night. Any number of
     callers at once is safe.
     """
     with transaction():
@@ -114,15 +125,6 @@ def next_page(limit: int, after: str, among: Sequence[str] | None) -> tuple[Any,
     return (beyond if last is None else beyond & (ProcessedTicket.ticket_id <= last)), last
 
 
-#: What open and held tickets were made of; literal states, for the partial indexes.
-PARTS_OF_UNTOLD = """(
-    WITH RECURSIVE parts(ticket_id) AS (
-        SELECT ticket_id FROM processed_tickets WHERE state IN ('found', 'claimed', 'retry')
-        UNION SELECT ticket_id FROM processed_tickets WHERE state = 'unconfirmed'
-        UNION SELECT p.ticket_id FROM processed_tickets p JOIN parts ON p.merged_into = parts.ticket_id)
-    SELECT ticket_id FROM parts)"""
-
-
 def is_forgettable(retention_days: int, horizon_at: datetime) -> Expression:
     created_at = fn.COALESCE(ProcessedTicket.ticket_created_at, ProcessedTicket.created_at)
     return cast(
@@ -137,9 +139,7 @@ def is_forgettable(retention_days: int, horizon_at: datetime) -> Expression:
 
 def is_asked_for() -> Expression:
     """It has a card, or may have one, which a look for the ticket that it is part of must find."""
-    of_this = (Delivery.ticket_id == ProcessedTicket.ticket_id) & Delivery.state.in_(MAYBE_TOLD)
-    told = fn.EXISTS(Delivery.select(SQL("1")).where(of_this))
-    return told & ProcessedTicket.ticket_id.in_(SQL(PARTS_OF_UNTOLD))
+    return has_delivery(MAYBE_TOLD) & ProcessedTicket.ticket_id.in_(SQL(PARTS_OF_UNTOLD))
 
 
 def is_named_by_none() -> Expression:

@@ -1,16 +1,17 @@
 """The ledger's table: one row per ticket, whose unique ``ticket_id`` lets each ticket in once."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any, cast
 
 from peewee import SQL, BooleanField, CharField, FloatField, IntegerField, UUIDField
 
 from models.database import BaseModel, database, on_postgres, rerun_on_conflict
 from models.names import Names
-from models.utc import UtcDateTimeField
+from models.utc import NEVER, UtcDateTimeField
 
 
 class TicketState(StrEnum):
@@ -151,15 +152,39 @@ def known_ids(ticket_ids: Sequence[str]) -> set[str]:
 
 
 @rerun_on_conflict
+def read_joined(ticket_ids: Iterable[str]) -> dict[str, dict[str, datetime]]:
+    """What was merged into each of these, and into that, and when it became part of it.
+
+    That is when the last merge on its way there was. Reads once for each step of the longest chain.
+    """
+    asked = [*dict.fromkeys(ticket_ids)]
+    merged: dict[str, list[tuple[str, datetime]]] = {}
+    into = {*asked}
+    reached = {*asked}
+    row = ProcessedTicket
+    while into:
+        query = row.select(row.merged_into, row.ticket_id, row.processed_at).order_by(row.ticket_id)
+        found = list(cast(Any, query.where(row.merged_into.in_([*into])).tuples()))
+        for target, part, at in found:
+            merged.setdefault(target, []).append((part, at))
+        into = {part for _, part, _ in found} - reached
+        reached |= into
+    return {one: descend(one, merged) for one in asked}
+
+
+def descend(ticket_id: str, merged: Mapping[str, Sequence[tuple[str, datetime]]]) -> dict[str, datetime]:
+    joined_at: dict[str, datetime] = {}
+    waiting = [(ticket_id, NEVER)]
+    for target, since in waiting:
+        parts = [(part, max(at, since)) for part, at in merged.get(target, ()) if part not in joined_at]
+        joined_at.update(parts)
+        waiting += parts
+    return joined_at
+
+
 def list_parts(ticket_id: str) -> list[str]:
     """What was merged into the ticket, and into that."""
-    parts: list[str] = []
-    into = [ticket_id]
-    while into:
-        rows = ProcessedTicket.select(ProcessedTicket.ticket_id).where(ProcessedTicket.merged_into.in_(into))
-        into = [row.ticket_id for row in rows if row.ticket_id not in parts]
-        parts += into
-    return parts
+    return [*read_joined([ticket_id])[ticket_id]]
 
 
 @rerun_on_conflict

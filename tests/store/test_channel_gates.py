@@ -179,7 +179,7 @@ def test_where_enough_is_held_our_own_words_try_the_channel(
 ) -> None:
     for ticket_id in ("1", "2"):
         hold(ledger, ticket_id)
-    assert take_unnoticed("discord", 9) == ["1", "2"]
+    assert [*take_unnoticed("discord", 9)] == ["1", "2"]
     switches.pause_after_unknown("discord", "", "http_500")
     channel.announcing = answer
     gates = ChannelGates([channel], str, Watch(), most_held=2)

@@ -180,7 +180,7 @@ def test_a_card_of_a_part_tells_for_what_a_restore_holds(restored: World) -> Non
     join_parts(Merge("5", ("3", "4")), Source.SWEEP)
     hold_restored(world.ledger.claim("5"), CREATED, {BOT: world.bot.place}, ONE)
     (doubt,) = find_doubts(BOT)
-    assert doubt.parts == ("3", "1", "2", "4")
+    assert doubt.parts == ("3", "4", "1", "2")
     assert world.lookout.look_where_due() == 1
     assert world.state("5") == ("notified", "sent")
     assert world.ledger.delivery("5", BOT).message_id is None

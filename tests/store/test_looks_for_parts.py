@@ -159,24 +159,15 @@ def test_a_parts_card_in_another_place_waits_for_a_person(world: World) -> None:
     assert world.state("1") == ("unconfirmed", "unconfirmed")
 
 
-def test_a_part_whose_card_is_in_doubt_is_remembered_while_its_ticket_is_held(world: World) -> None:
+@pytest.mark.parametrize("arrived", [True, False], ids=["told after all", "in doubt"])
+def test_a_part_with_a_card_is_remembered_while_its_ticket_is_held(world: World, arrived: bool) -> None:
     look()
     leave_open(world, "2", seconds=600)
     leave_for_later(world, "1")
     join()
     claim_and_hold(world, "1")
-    let_days_pass(world)
-    world.lookout.look_where_due()
-    assert world.state("1") == ("notified", "sent")
-
-
-def test_a_part_that_was_told_after_all_is_remembered_too(world: World) -> None:
-    look()
-    leave_open(world, "2", seconds=600)
-    leave_for_later(world, "1")
-    join()
-    claim_and_hold(world, "1")
-    record_sent("2", BOT, BOTH, None, world.bot.place)
+    if arrived:
+        record_sent("2", BOT, BOTH, None, world.bot.place)
     let_days_pass(world)
     world.lookout.look_where_due()
     assert world.state("1") == ("notified", "sent")

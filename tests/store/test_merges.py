@@ -12,7 +12,7 @@ from models.held import confirm_ticket, resend_ticket
 from models.merges import Joined, Merge, find_told, join_late_events, join_parts, join_shown
 from models.proposals import Proposal, propose
 from models.sends import record_not_sent, record_sent, record_unknown
-from models.tickets import ProcessedTicket, SkipReason, Source, TicketState, list_tickets
+from models.tickets import ProcessedTicket, SkipReason, Source, TicketState, list_parts, list_tickets
 from tests.fakes.memory import DAY, ago, forget, lay_ticket, look, raise_now
 from tests.fakes.path import settled_counts
 from tests.store.conftest import Ledger
@@ -416,3 +416,10 @@ def test_late_outcomes_of_a_merged_part_are_recorded(week: Ledger) -> None:
     assert week.delivery("2").state == DeliveryState.UNCONFIRMED
     assert states("2") == ["merged"]
     assert timedelta(0) <= week.ticket("2").updated_at - week.ticket("2").created_at
+
+
+def test_parts_in_a_circle_are_listed_once(week: Ledger) -> None:
+    """No merge makes one; a ledger that somebody edited may have it."""
+    lay_untold("1", 20, 5, state=TicketState.MERGED, merged_into="2")
+    lay_untold("2", 20, 5, state=TicketState.MERGED, merged_into="1")
+    assert set(list_parts("1")) == {"1", "2"}

@@ -58,7 +58,7 @@ def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
         return concluded(desk, taken, "crashed")
     if ticket is None:
         return miss_ticket(desk, taken)
-    if ticket.aliases or ticket.ticket_id != taken.ticket_id:
+    if ticket.aliases or ticket.ticket_id != taken.ticket_id or taken.has_parts:
         merged = merge_parts(desk, taken, ticket)
         if merged is not None:
             return merged
@@ -107,17 +107,17 @@ def reason_to_skip(desk: Desk, taken: Claim, ticket: Ticket) -> SkipReason | Non
     """Whether the ticket is ours and of our time; a creation event overrides its age (design §5).
 
     A ticket that came with its creation time passed the horizon at the door, and one that came without may
-    have been told and forgotten.
+    have been told and forgotten. That counts before its pipeline: moved to one of ours, it would open.
     """
+    overridden = taken.creation_event_at is not None
+    horizon_at = desk.horizon() if taken.ticket_created_at is None and not overridden else None
+    if horizon_at is not None and ticket.created_at < horizon_at:
+        return SkipReason.BEYOND_MEMORY
     if desk.pipelines and ticket.pipeline not in desk.pipelines:
         return SkipReason.OTHER_PIPELINE
-    if taken.creation_event_at is not None:
-        return None
-    if ticket.created_at < desk.activated_at:
+    if ticket.created_at < desk.activated_at and not overridden:
         return SkipReason.BEFORE_ACTIVATION
-    horizon_at = desk.horizon() if taken.ticket_created_at is None else None
-    beyond = horizon_at is not None and ticket.created_at < horizon_at
-    return SkipReason.BEYOND_MEMORY if beyond else None
+    return None
 
 
 def skipped(desk: Desk, taken: Claim, reason: SkipReason, created_at: datetime | None) -> Handled:

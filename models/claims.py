@@ -39,6 +39,7 @@ WITH due AS (
               t.{t.ticket_created_at}, t.{t.creation_event_at}, t.{t.source}
 )
 SELECT c.*, (SELECT {c.restored_at} FROM {c} WHERE {c.name} = 'ledger'),
+    EXISTS (SELECT 1 FROM {t} p WHERE p.{t.merged_into} = c.{t.ticket_id}),
     d.{d.channel}, d.{d.state}, d.{d.attempts}, d.{d.decided_at}
 FROM claimed c LEFT JOIN {d} d ON d.{d.ticket_id} = c.{t.ticket_id}"""
 
@@ -62,7 +63,7 @@ class Claim:
     ``crashes`` counts earlier tries that ended without a word from their worker. ``ticket_created_at`` is
     None where no source told it; ``creation_event_at`` is set where a creation event overrides activation
     and horizon (design §5). ``source`` showed the ticket first. ``restored_at`` is the ledger's restore
-    barrier, None where it was never restored.
+    barrier, None where it was never restored. ``has_parts``: others were merged into it.
     """
 
     ticket_id: str
@@ -75,6 +76,7 @@ class Claim:
     creation_event_at: datetime | None = None
     source: str | None = None
     restored_at: datetime | None = None
+    has_parts: bool = False
 
 
 @rerun_on_conflict
@@ -121,12 +123,12 @@ def claim(ticket_ids: Sequence[str], owner: str, lease_seconds: float) -> list[C
 def claim_at_once(ordered: list[str], owner: str, lease_seconds: float) -> list[Claim]:
     claims: dict[str, Claim] = {}
     rows = database.execute_sql(CLAIM, (ordered, owner, lease_seconds)).fetchall()
-    for ticket_id, attempt, crashes, missing, created, event, source, restored, *told in rows:
+    for ticket_id, attempt, crashes, missing, created, event, source, restored, has_parts, *told in rows:
         one = claims.get(ticket_id)
         if one is None:
             times = to_utc(created), to_utc(event)
-            known = source, to_utc(restored)
-            one = Claim(ticket_id, owner, attempt, crashes, to_utc(missing), {}, *times, *known)
+            of_row = ticket_id, owner, attempt, crashes, to_utc(missing)
+            one = Claim(*of_row, {}, *times, source, to_utc(restored), has_parts)
             claims[ticket_id] = one
         channel, state, attempts, decided = told
         if channel is not None:
@@ -151,7 +153,10 @@ def claim_plainly(ordered: list[str], owner: str, lease_seconds: float) -> list[
 
 
 def read_claims(ticket_ids: list[str], owner: str) -> list[Claim]:
-    restored_at = Cursor.select(Cursor.restored_at).where(Cursor.name == "ledger")
+    restored_at = Cursor.select(Cursor.restored_at).where(Cursor.name == "ledger").alias("restored_at")
+    part = ProcessedTicket.alias("part")
+    of_this = part.merged_into == ProcessedTicket.ticket_id
+    has_parts = fn.EXISTS(part.select(SQL("1")).where(of_this)).alias("has_parts")
     claims = {
         row.ticket_id: Claim(
             row.ticket_id,
@@ -164,8 +169,9 @@ def read_claims(ticket_ids: list[str], owner: str) -> list[Claim]:
             row.creation_event_at,
             row.source,
             to_utc(cast(Any, row).restored_at),
+            bool(cast(Any, row).has_parts),
         )
-        for row in ProcessedTicket.select(ProcessedTicket, restored_at.alias("restored_at")).where(
+        for row in ProcessedTicket.select(ProcessedTicket, restored_at, has_parts).where(
             ProcessedTicket.ticket_id.in_(ticket_ids)
         )
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from peewee import Case, fn
+from peewee import Case, Expression, fn
 
 from models.barrier import RESTORED, RESTORED_UNSEEN, doubt_survivor
 from models.claims import MAYBE_TOLD, has_delivery, lock_rows, not_told_yet
@@ -20,7 +20,7 @@ from models.part_cards import DoubtOfParts, take_over_cards
 from models.proposals import Memory, Proposal, propose
 from models.sends import TELLABLE_STATES
 from models.survivors import Decision, Known, Part, decide, is_told
-from models.tickets import OPEN_STATES, ProcessedTicket, Source, TicketState
+from models.tickets import OPEN_STATES, REOPENED_BY_A_SEARCH, ProcessedTicket, Source, TicketState
 from models.utc import to_utc
 
 
@@ -95,11 +95,21 @@ def join_parts(merge: Merge, source: Source) -> Joined:
 
 @rerun_on_conflict
 def join_shown(merges: Sequence[Merge], source: Source) -> list[Joined]:
-    """The same for what a search shows, of which most was settled long ago: one query finds the open ones."""
+    """The same for what a search shows, of which most was settled long ago: one query finds what was not.
+
+    That is what is open, and what was told and then gone or elsewhere.
+    """
     ids = {one for merge in merges for one in (merge.new_id, *merge.parts)}
-    is_open = ProcessedTicket.ticket_id.in_(ids) & ProcessedTicket.state.in_(OPEN_STATES)
-    found = {row.ticket_id for row in ProcessedTicket.select(ProcessedTicket.ticket_id).where(is_open)}
+    unsettled = ProcessedTicket.state.in_(OPEN_STATES) | may_come_back()
+    rows = ProcessedTicket.select(ProcessedTicket.ticket_id)
+    found = {row.ticket_id for row in rows.where(ProcessedTicket.ticket_id.in_(ids), unsettled)}
     return [join_parts(one, source) for one in merges if not found.isdisjoint((one.new_id, *one.parts))]
+
+
+def may_come_back() -> Expression:
+    """As ``Part.may_come_back``."""
+    skipped = ProcessedTicket.state == TicketState.SKIPPED
+    return skipped & ProcessedTicket.reason.in_(REOPENED_BY_A_SEARCH) & has_delivery(MAYBE_TOLD)
 
 
 @rerun_on_conflict
@@ -247,7 +257,7 @@ def merged_into(survivor_id: str) -> dict[str, object]:
 
 
 def found_again(survivor: ProcessedTicket, *, in_flight: bool) -> dict[str, object]:
-    """One that was skipped for its age is told for the first time; one that was merged has been told.
+    """Whatever it was settled as is over; one that was skipped is to be told, or to be told further.
 
     Nobody takes one whose card is on its way before the lease of its worker is over, as if it were claimed.
     """

@@ -78,9 +78,8 @@ def decide(group: Group, new_id: str, known: Known) -> Decision:
     event_at = find_event(group, new_id, survivor, absorbed, known)
     revived = survivor.state is TicketState.MERGED and not is_forgotten(group, survivor)
     young_again = survivor.skipped_for_age and bool(event_at or survivor.creation_event_at)
-    shown_again = bool(absorbed) and survivor.may_come_back
     merged = tuple(sorted((part.ticket_id for part in absorbed), key=str.encode))
-    return Decision(survivor.ticket_id, merged, revived or young_again or shown_again, event_at)
+    return Decision(survivor.ticket_id, merged, revived or young_again or survivor.may_come_back, event_at)
 
 
 def choose_survivor(group: Group, new_id: str) -> Part:

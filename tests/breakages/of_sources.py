@@ -104,8 +104,16 @@ SOURCES: tuple[Breakage, ...] = (
         "activation",
         "tickets from before activation are told",
         "jobs/handle_tickets.py",
-        "    if ticket.created_at < desk.activated_at:\n",
-        "    if desk.activated_at < desk.activated_at:\n",
+        "    if ticket.created_at < desk.activated_at and",
+        "    if desk.activated_at < desk.activated_at and",
+        "tests/store/test_handle_tickets.py",
+    ),
+    broken(
+        "horizon",
+        "a forgotten ticket is one of another pipeline, and opens where it moves",
+        "jobs/handle_tickets.py",
+        "    if horizon_at is not None and ticket.created_at < horizon_at:\n",
+        "    if horizon_at is not None and ticket.created_at < horizon_at and not desk.pipelines:\n",
         "tests/store/test_handle_tickets.py",
     ),
     Breakage(

@@ -98,6 +98,7 @@ class Lease:
     event: float | None = None
     source: str | None = None
     restored: float | None = None
+    has_parts: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,9 +184,9 @@ def claim_one(ledger: Ledger, ticket_id: str, owner: str, seconds: float) -> Lea
     cards = ledger.cards_of(ticket_id).items()
     known = {name: Known(card.state, card.attempts, card.decided_at) for name, card in cards}
     times = ticket.missing_since_at, ticket.ticket_created_at, ticket.creation_event_at
-    return Lease(
-        ticket_id, owner, ticket.attempts, ticket.crashes, known, *times, ticket.source, ledger.restored
-    )
+    has_parts = any(one.merged_into == ticket_id for one in ledger.tickets.values())
+    of_row = ticket_id, owner, ticket.attempts, ticket.crashes
+    return Lease(*of_row, known, *times, ticket.source, ledger.restored, has_parts)
 
 
 def renew_leases(ledger: Ledger, ids: Iterable[str], owner: str, seconds: float) -> int:

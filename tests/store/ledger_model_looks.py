@@ -1,6 +1,6 @@
 """The plain model of looks and of the restore barrier (rule 5, design §5, decision 9)."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.deliveries import DeliveryState as D
@@ -35,7 +35,8 @@ def find_doubts(ledger: Ledger, channel: str) -> dict[str, Doubt]:
 
 def doubt_of(ledger: Ledger, ticket_id: str, channel: str, card: Card) -> Doubt:
     parts = parts_to_look_for(ledger, ticket_id)
-    theirs = [ledger.cards[one, channel] for one in parts if (one, channel) in ledger.cards]
+    new = [one for one in parts if not is_decided(ledger, ticket_id, channel, [one])]
+    theirs = [ledger.cards[one, channel] for one in new if (one, channel) in ledger.cards]
     theirs = [one for one in theirs if one.state in IN_DOUBT]
     began = [sent_first(one) for one in theirs]
     last = [card.first_sending_at or 0.0 if card.sending_at is None else card.sending_at]
@@ -79,6 +80,13 @@ def way_to(ledger: Ledger, part: str, ticket_id: str) -> Way:
         way.append((into, ledger.joins[into]))
         into = ledger.tickets[into].merged_into
     return way if into == ticket_id else []
+
+
+def is_decided(ledger: Ledger, survivor: str, channel: str, parts: Iterable[str]) -> bool:
+    """Whoever decided knew each of them as part of this ticket, as it is by now."""
+    own, known = ledger.cards.get((survivor, channel), Card()), ledger.knew.get((survivor, channel), {})
+    ways = {one: way_to(ledger, one, survivor) for one in parts}
+    return own.decided_at is not None and all(known.get(one) == way for one, way in ways.items())
 
 
 def decide(ledger: Ledger, ticket_id: str, channel: str) -> None:

@@ -1,6 +1,6 @@
 """The plain model's merges: of the tickets that HubSpot made one, one is told (rule 11 and decision 10)."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.deliveries import DeliveryState as D
@@ -18,7 +18,7 @@ from tests.store.ledger_model import (
     give_back,
     settle,
 )
-from tests.store.ledger_model_looks import RESTORED, RESTORED_UNSEEN, parts_of, way_to
+from tests.store.ledger_model_looks import RESTORED, RESTORED_UNSEEN, is_decided, parts_of
 from tests.store.ledger_model_sources import creation_time, event_counts, is_ours, propose, shown_by
 
 TOO_OLD = (SkipReason.BEFORE_ACTIVATION, SkipReason.BEYOND_MEMORY)
@@ -55,7 +55,7 @@ def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
         absorb(ledger, one, survivor)
     ticket = ledger.tickets[survivor]
     ticket.creation_event_at = ticket.creation_event_at if overriding is None else overriding
-    opens, state_before = opens_again(ledger, survivor, absorbed), ticket.state
+    opens, state_before = opens_again(ledger, survivor), ticket.state
     lease = ticket.lease_expires_at if is_in_flight(ledger, survivor) else None
     if opens:
         open_again(ledger, survivor)
@@ -121,13 +121,6 @@ def count_cards_of_parts(
     return None if held and still_held else max(due, default=None)
 
 
-def is_decided(ledger: Ledger, survivor: str, channel: str, parts: Iterable[str]) -> bool:
-    """Whoever decided knew each of them as part of this ticket, as it is by now."""
-    own, known = ledger.cards.get((survivor, channel), Card()), ledger.knew.get((survivor, channel), {})
-    ways = {one: way_to(ledger, one, survivor) for one in parts}
-    return own.decided_at is not None and all(known.get(one) == way for one, way in ways.items())
-
-
 def doubt(ledger: Ledger, own: Card, cards: dict[str, Card], made: float | None) -> None:
     """The look for it sees whatever a part sent; after a restore also whatever it was told as itself."""
     restored = ledger.restored is not None and (made is None or made < ledger.restored)
@@ -163,9 +156,9 @@ def doubt_survivor(ledger: Ledger, ticket_id: str, named: Iterable[str], grew: b
 
 
 def join_shown(ledger: Ledger, merges: Iterable[Merged], source: str) -> list[Joined]:
-    """Of what a search shows only merges with an open ticket, as they stood before."""
-    is_open = {one for one, ticket in ledger.tickets.items() if ticket.state in OPEN}
-    return [join_parts(ledger, merge, source) for merge in merges if is_open & {merge.new_id, *merge.parts}]
+    """Of what a search shows only merges with a ticket that goes on, or may, as they stood before."""
+    unsettled = {one for one in ledger.tickets if is_absorbed(ledger, one)}
+    return [join_parts(ledger, merge, source) for merge in merges if unsettled & {merge.new_id, *merge.parts}]
 
 
 def is_told_for(ledger: Ledger, merge: Merged) -> bool:
@@ -298,14 +291,12 @@ def is_too_old(ticket: Ticket) -> bool:
     return ticket.state == T.SKIPPED and ticket.reason in TOO_OLD
 
 
-def opens_again(ledger: Ledger, survivor: str, absorbed: Collection[str]) -> bool:
+def opens_again(ledger: Ledger, survivor: str) -> bool:
     """Also what was gone or elsewhere and had been told: HubSpot shows it again, as what it became."""
     ticket = ledger.tickets[survivor]
     if ticket.state == T.MERGED:
         return not leads_nowhere(ledger, ticket)
-    if may_come_back(ledger, survivor):
-        return bool(absorbed)
-    return is_too_old(ticket) and ticket.creation_event_at is not None
+    return may_come_back(ledger, survivor) or (is_too_old(ticket) and ticket.creation_event_at is not None)
 
 
 def open_again(ledger: Ledger, survivor: str) -> None:

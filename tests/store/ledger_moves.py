@@ -10,7 +10,10 @@ from models.deliveries import DeliveryState as D
 from models.tickets import OPEN_STATES
 from models.tickets import TicketState as T
 
-FORGOTTEN = "settled longer ago than the retention, created before the memory horizon"
+FORGOTTEN = (
+    "settled longer ago than the retention, created before the memory horizon, and no row that may still be "
+    "told or looked for leads to it"
+)
 OF_THE_ATTEMPT = "the delivery's attempt"
 BY_DELIVERIES = ("sends.conclude_claim", "sends.abandon_claim", "barrier.hold_restored")
 
@@ -70,9 +73,15 @@ TICKET_MOVES = (
         [T.CLAIMED, T.UNCONFIRMED],
         T.RETRY,
         ["merges.join_parts"],
-        "a part was or may have been told on a channel that it was not",
+        "a part was or may have been told on a channel that it was not; after a restore, whatever part came",
     ),
-    Move([T.SKIPPED], T.FOUND, ["merges.join_parts"], "skipped for its age, but a part of it was to be told"),
+    Move(
+        [T.SKIPPED],
+        T.FOUND,
+        ["merges.join_parts"],
+        "skipped for its age, but a part of it was to be told; or told, then gone or elsewhere",
+    ),
+    Move([T.FOUND, T.SKIPPED], T.RETRY, ["merges.join_parts"], "likewise, but a part's card is on its way"),
     Move([T.NOTIFIED, T.SKIPPED, T.MERGED], None, ["retention.forget_batch"], FORGOTTEN),
 )
 

@@ -2,22 +2,24 @@
 
 from functools import partial
 
+from models.tickets import Source
 from models.tickets import TicketState as T
 from tests.store.ledger_rules import LedgerMachine
 from tests.store.ledger_stories import BOTH, VERDICT, Story, answer, finish
 from tests.store.ledger_stories_held import merge
 from tests.store.ledger_stories_restored import work
+from tests.store.ledger_world import Sight
 
 OF_20, OF_10 = 1, 3  #: how many claims of ``begun`` come after these tickets'
 
 
-def told_apart(machine: LedgerMachine, mine: str | None, theirs: str) -> None:
+def told_apart(machine: LedgerMachine, mine: str | None, theirs: str, end: str = "conclude") -> None:
     """10 is told on one channel and comes to ``mine`` on the other, where 20 comes to ``theirs``."""
     machine.configure(BOTH, 0, [], lost=False)
     tell(machine, OF_10, "console", "sent")
     if mine is not None:
         tell(machine, OF_10, "discord", mine)
-    finish(machine, OF_10, "conclude")
+    finish(machine, OF_10, end)
     tell(machine, OF_20, "discord", theirs)
 
 
@@ -67,9 +69,21 @@ def claimed_as_the_part_came(machine: LedgerMachine) -> None:
     assert machine.tickets["10"]["state"] == T.RETRY
 
 
+def on_its_way_as_what_was_gone_became_it(machine: LedgerMachine, shown: bool) -> None:
+    """10 is gone, and maybe shown again; 20 is being told on the channel that 10 was not told on."""
+    told_apart(machine, None, "crash", end="skip")
+    if shown:
+        machine.propose([Sight("10", dated=True, event=None)], Source.POLL)
+    assert machine.tickets["10"]["state"] == (T.FOUND if shown else T.SKIPPED)
+    merge(machine, "9")
+    assert machine.tickets["10"]["state"] == T.RETRY
+    assert machine.tickets["10"]["next_attempt_at"] == machine.tickets["20"]["lease_expires_at"]
+
+
 PARTS_STORIES: list[Story] = [
     *(partial(told_there_as_a_part, mine=mine) for mine in (None, "not sent", "unknown", "refused")),
     *(partial(in_doubt_there_as_a_part, mine=mine) for mine in (None, "not sent")),
     decided_before_the_part_came,
     claimed_as_the_part_came,
+    *(partial(on_its_way_as_what_was_gone_became_it, shown=shown) for shown in (False, True)),
 ]

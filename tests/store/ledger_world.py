@@ -101,6 +101,7 @@ def lease_of(time: Timeline, claim: Claim) -> Lease:
         time.told(claim.creation_event_at),
         claim.source,
         time.told(claim.restored_at),
+        claim.has_parts,
     )
 
 

@@ -366,6 +366,16 @@ def test_a_send_in_doubt_is_held_even_where_hubspot_no_longer_knows_the_ticket(p
     assert path.handle_missing().result is Result.HELD
 
 
+def test_a_forgotten_ticket_of_another_pipeline_does_not_open_when_it_moves(path: Path) -> None:
+    """A webhook without a time showed it, so its age was not known at the door."""
+    path.ledger.edit("1", ticket_created_at=None)
+    path.settings |= {"pipelines": frozenset({"7"}), "horizon": lambda: CREATED + timedelta(days=1)}
+    assert path.handle(ticket=make_ticket("1", pipeline="8")).result is Result.SKIPPED
+    assert path.ledger.ticket("1").reason == "beyond memory"
+    propose([Proposal("1")], Source.POLL)
+    assert path.state() == "skipped"
+
+
 def test_a_ticket_of_another_pipeline_is_skipped_until_a_search_shows_it_again(path: Path) -> None:
     path.settings["pipelines"] = frozenset({"7"})
     assert path.handle(ticket=make_ticket("1", pipeline="8")).result is Result.SKIPPED

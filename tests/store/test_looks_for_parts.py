@@ -15,6 +15,7 @@ from jobs.sandbox.discord import SimulatedDiscord
 from jobs.verdict import Priority
 from models.database import connection
 from models.deliveries import Delivery
+from models.held import Release, resend_ticket
 from models.looks import find_doubts
 from models.merges import Joined, Merge, join_parts
 from models.releases import skip_ticket
@@ -140,6 +141,28 @@ def test_a_parts_card_of_another_bot_waits_for_a_person(world: World) -> None:
     claim_and_hold(world, "1")
     world.lookout.look_where_due()
     assert world.state("1") == ("unconfirmed", "unconfirmed")
+
+
+def test_a_parts_send_that_a_person_decided_of_blinds_no_look(world: World) -> None:
+    """2's card may be in another place; a person looked there, and 1's own is not to be seen."""
+    taken = world.begin("2")
+    record_unknown("2", BOT, 1, "timeout")
+    assert conclude_claim(taken, BOTH, 30, "timeout") is TicketState.RETRY
+    sent_ago("2", 600)
+    edit("2", place=world.discord.add_channel().channel_id)
+    leave_for_later(world, "1")
+    join()
+    claim_and_hold(world, "1")
+    assert resend_ticket("1") is Release.DONE
+    taken = world.ledger.claim("1")
+    nonce = world.bot.nonce_of("1", link_of("1"))
+    attempt = begin_delivery(taken, BOT, VERDICT, 60, nonce=nonce, place=world.bot.place)
+    assert attempt is not None
+    record_unknown("1", BOT, attempt, "timeout")
+    assert conclude_claim(taken, BOTH, 30, "timeout") is TicketState.UNCONFIRMED
+    sent_ago("1", 120)
+    world.lookout.look_where_due()
+    assert world.state("1") == ("retry", "pending")
 
 
 def test_a_parts_card_in_another_place_waits_for_a_person(world: World) -> None:

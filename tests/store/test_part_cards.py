@@ -11,7 +11,7 @@ from models.database import connection
 from models.deliveries import Delivery
 from models.held import Release, confirm_ticket, resend_ticket
 from models.horizon import read_horizon
-from models.merges import Merge, join_parts
+from models.merges import Merge, join_parts, join_shown
 from models.proposals import Proposal, propose
 from models.sends import conclude_claim, record_refused, record_sent, record_unknown
 from models.switches import lift_pause
@@ -138,6 +138,20 @@ def test_a_card_whose_worker_died_is_in_doubt(channels: Channels) -> None:
     assert channels.path.shown() == [["1"], ["2"]]
 
 
+def test_a_read_that_is_older_than_the_merge_tells_nobody(channels: Channels) -> None:
+    """HubSpot's answer shows a ticket without parts; the ledger knows of them by a webhook."""
+    path = channels.path
+    channels.other.script = [NOT_SENT]
+    path.handle("1")
+    path.ledger.begin(path.ledger.claim("2", "two"), OTHER)
+    join()
+    for one in ("1", "2"):
+        path.let_time_pass(one)
+    assert path.handle("1").result is Result.RETRYING
+    assert path.handle("1").result is Result.HELD
+    assert path.shown() == [["1"], []]
+
+
 def test_a_held_ticket_whose_part_was_told_waits_for_nobody(channels: Channels) -> None:
     channels.other.script = [UNKNOWN]
     assert channels.path.handle("1").result is Result.HELD
@@ -246,6 +260,23 @@ def test_a_gone_ticket_that_was_told_on_one_channel_is_shown_again_by_a_merge(ch
     join_parts(Merge("3", ("1", "2"), CREATED), Source.POLL)
     assert path.state("1") == "found"
     assert channels.handle() is Result.NOTIFIED
+    assert path.shown() == [["1"], ["1"]]
+
+
+def test_a_ticket_that_is_gone_after_the_merge_is_shown_again_by_a_search(channels: Channels) -> None:
+    """HubSpot restores what it became; nobody was told on the other channel."""
+    path, merged = channels.path, Merge("3", ("1", "2"), CREATED)
+    channels.other.script = [NOT_SENT]
+    assert path.handle("1").result is Result.RETRYING
+    join_parts(merged, Source.POLL)
+    path.let_time_pass("1")
+    path.ledger.edit("1", missing_since_at=path.clock.now() - timedelta(hours=25))
+    assert path.handle_missing("1").result is Result.SKIPPED
+    join_shown([merged], Source.POLL)
+    assert path.state("1") == "found"
+    assert channels.handle() is Result.NOTIFIED
+    join_shown([merged], Source.POLL)
+    assert path.state("1") == "notified"
     assert path.shown() == [["1"], ["1"]]
 
 

@@ -22,7 +22,7 @@ from tests.simulation.notices import NAMED_AGAIN, count_named_again, judge_notic
 from tests.simulation.residuals import LOST_EVENT, WRONG_CONFIRM, explain_doubles
 from tests.simulation.seams import BOT
 from tests.simulation.told import is_told, is_wrongly_confirmed
-from tests.simulation.truth import TrueTicket
+from tests.simulation.truth import FOREVER, TrueTicket
 from tests.simulation.world import World
 
 
@@ -142,7 +142,7 @@ def judge_settled(world: World, ending: Ending, settled: Settled) -> Iterator[st
             if not is_told(world, ending, settled) and not is_wrongly_confirmed(world, ending):
                 yield "notified, and a card is not there"
         case "skipped":
-            refuted = refute_reason(world, ending, settled.reason)
+            refuted = refute_reason(world, ending, settled)
             if refuted is not None:
                 yield f"skipped as {settled.reason}, and {refuted}"
         case "merged":
@@ -152,9 +152,9 @@ def judge_settled(world: World, ending: Ending, settled: Settled) -> Iterator[st
             yield f"settled as {state} ({settled.reason})"
 
 
-def refute_reason(world: World, ending: Ending, reason: str | None) -> str | None:
+def refute_reason(world: World, ending: Ending, settled: Settled) -> str | None:
     ticket, missed = ending.ticket, ending.ticket.missed_at
-    shown_at = min([ticket.first_shown_at, *(one.at for one in ticket.offered)])
+    shown_at = first_shown(world, ticket, settled)
     created_at = told_creation(world, ticket)
     remembered = created_at >= world.truth.horizon_at(shown_at) and not ending.forgotten
     true_of = {
@@ -166,8 +166,15 @@ def refute_reason(world: World, ending: Ending, reason: str | None) -> str | Non
             "HubSpot did not miss it for a day",
         ),
     }
-    true, refutation = true_of.get(str(reason), (False, "there is no such reason"))
+    true, refutation = true_of.get(str(settled.reason), (False, "there is no such reason"))
     return None if true else refutation
+
+
+def first_shown(world: World, ticket: TrueTicket, settled: Settled) -> float:
+    """To the ledger that settled it: what a restore undid was shown to another."""
+    times = [*ticket.shown_at, *ticket.cut_off_at, *(one.at for one in ticket.offered)]
+    restored = settled.settled_at >= world.truth.restored_at
+    return min((at for at in times if not (restored and world.truth.was_undone(at))), default=FOREVER)
 
 
 def is_skipped_for_age(ending: Ending) -> bool:

@@ -2,6 +2,7 @@
 
 import random
 from datetime import datetime
+from itertools import islice
 
 from tests.simulation.clock import DAY, HOUR, MINUTE, utc
 from tests.simulation.hubspot import WorldPortal
@@ -110,11 +111,13 @@ class Nature:
 
     def _merge_with_any(self, primary: TrueTicket) -> None:
         """With one of about the same time, or with any."""
-        there = [one for one in self._truth.tickets.values() if self.is_there(one) and one is not primary]
-        if not there or not self.is_there(primary):
+        newest_first = reversed(self._truth.tickets.values())
+        others = (one for one in newest_first if one is not primary and self.is_there(one))
+        near = [*islice(others, 20)]
+        if not near or not self.is_there(primary):
             return
-        other = self._rng.choice(there if self._rng.random() < 0.3 else there[-20:])
-        self.merge(primary, other)
+        there = [*near, *others] if self._rng.random() < 0.3 else near
+        self.merge(primary, self._rng.choice(there[::-1]))
 
     def merge(self, primary: TrueTicket, other: TrueTicket) -> None:
         """HubSpot makes a third one of the two; both are there."""

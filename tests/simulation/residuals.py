@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from tests.simulation.ending import Ending
 from tests.simulation.seams import BOT, WEBHOOK
-from tests.simulation.truth import Send, Truth, Word
+from tests.simulation.truth import FOREVER, Send, Truth, Word
 
 WRONG_RESEND = "resend of a ticket whose card did arrive"
 LATE_ARRIVAL = "a request that arrived after a person had looked and said resend"
@@ -21,7 +21,7 @@ ARRIVED_SECONDS = 60.0  #: after it began a card of the bot is there, or never w
 
 def explain_doubles(truth: Truth, ending: Ending, channel: str, policy: str) -> Iterator[str | None]:
     """For each card beyond the first the residual that brought it, or None where nothing does."""
-    may_resend = policy == "resend" and channel == WEBHOOK
+    may_again_from = 0.0 if policy == "resend" and channel == WEBHOOK else FOREVER
     cards = ending.cards_on(channel)
     for before, card in pairwise(cards):
         others = [one for one in cards if one is not card]
@@ -31,8 +31,8 @@ def explain_doubles(truth: Truth, ending: Ending, channel: str, policy: str) -> 
             yield word_of(words[-1], channel, others)
         elif channel == BOT:
             yield LATE_FIRST_BYTE if was_stopped(others) else None
-        elif may_resend and was_in_doubt(truth, ending.sends_on(channel), card):
-            may_resend = False
+        elif card.began_at >= may_again_from and was_in_doubt(truth, ending.sends_on(channel), card):
+            may_again_from = truth.restored_at if truth.was_undone(card.began_at) else FOREVER
             yield POLICY
         else:
             yield None

@@ -104,7 +104,7 @@ class Shape:
 
     @property
     def loses_backups(self) -> bool:
-        """Of a quarter of the worlds with a restore. Not drawn, so old seeds give the worlds they gave."""
+        """Of a quarter of the worlds with a restore. Not drawn, so that seeds keep their other worlds."""
         return self.restores > 0 and self.seconds % 1 < 0.25
 
     @property

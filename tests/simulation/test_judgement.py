@@ -9,12 +9,12 @@ import pytest
 from models.database import connection, transaction
 from models.inbox import EventType, WebhookEvent
 from tests.simulation.absence import judge_absence
-from tests.simulation.checks import is_skipped_for_age
+from tests.simulation.checks import is_skipped_for_age, refute_reason
 from tests.simulation.clock import DAY, HOUR, to_text
 from tests.simulation.ending import Ending, Row, Settled, read_endings
 from tests.simulation.groups import PART_RESENT, Group, explain_cards, find_unknown_parts, judge_group
 from tests.simulation.ledger import ledgers
-from tests.simulation.residuals import POLICY, WRONG_RESEND
+from tests.simulation.residuals import POLICY, WRONG_RESEND, explain_doubles
 from tests.simulation.seams import BOT, WEBHOOK
 from tests.simulation.told import is_told
 from tests.simulation.truth import Send, TrueTicket, Word
@@ -228,3 +228,35 @@ def test_the_card_of_another_part_counts_for_what_became_part_of_the_same_ticket
     assert is_told(world, ending_of(world, "2"), Settled("notified", None, settled_at=now + DAY))
     world.truth.tickets["2"].merged_at = now + 2 * DAY
     assert not is_told(world, ending_of(world, "2"), Settled("notified", None, settled_at=now + DAY))
+
+
+def test_what_a_restore_undid_was_shown_to_another_ledger(world: World) -> None:
+    """3 days old, and beyond the memory of four as the restored ledger is shown it."""
+    now = world.time.now
+    ticket = add_ticket(world, "1", age=3 * DAY)
+    world.truth.activated_at = now - 9 * DAY
+    ticket.shown_at = [now, now + 2 * DAY]
+    world.truth.horizons = [(now + DAY, now - 2 * DAY)]
+    skipped = Settled("skipped", "beyond memory", settled_at=now + 2 * DAY)
+    assert refute_reason(world, ending_of(world, "1"), skipped) == "it was shown while it was remembered"
+    world.truth.backed_up_at, world.truth.restored_at = now - HOUR, now + HOUR
+    assert refute_reason(world, ending_of(world, "1"), skipped) is None
+    assert refute_reason(world, ending_of(world, "1"), replace(skipped, settled_at=now + 1)) is not None
+
+
+def test_the_policys_one_resend_comes_again_where_a_restore_forgot_it(world: World) -> None:
+    now = world.time.now
+    add_ticket(world, "1")
+    world.truth.sends["1"] = [
+        Send("1", WEBHOOK, "worker-1", at, "unknown", at, at, stored_at=at)
+        for at in (now, now + HOUR, now + 3 * HOUR)
+    ]
+
+    def why() -> list[str | None]:
+        return list(explain_doubles(world.truth, ending_of(world, "1"), WEBHOOK, "resend"))
+
+    assert why() == [POLICY, None]
+    world.truth.backed_up_at, world.truth.restored_at = now + 1, now + 2 * HOUR
+    assert why() == [POLICY, POLICY]
+    world.truth.backed_up_at = now + HOUR + 1
+    assert why() == [POLICY, None]

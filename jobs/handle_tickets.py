@@ -44,25 +44,26 @@ UNTRIAGED = Verdict(
 def handle_ticket(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled:
     """Bring one claimed ticket as far as it goes now; ``ticket`` is None where HubSpot does not know it.
 
-    1. What an earlier claim left unsettled comes first: a send in doubt is held, and never repeated but
+    1. One that HubSpot merged, or the ledger by its word, is part of another now, unless it is the one of
+       them to tell (rule 11). What its parts were told counts before it is held, or gone.
+    2. What an earlier claim left unsettled comes next: a send in doubt is held, and never repeated but
        after a look that did not find its card.
-    2. One that HubSpot merged is part of another now, unless it is the one of them to tell (rule 11).
     3. Tickets that are not to be told are skipped, with the reason; after a restore the older ones are held.
     4. Triage, then each channel that was not told yet: write ahead, send, record.
 
     Raises StoreError where the ledger cannot be asked or told any more.
     """
     record_crashed_sends(desk, taken)
+    is_merged = ticket is not None and (ticket.aliases or ticket.ticket_id != taken.ticket_id)
+    merged = merge_parts(desk, taken, ticket) if is_merged or taken.has_parts else None
+    if merged is not None:
+        return merged
     untold = untold_channels(desk, taken)
     if not untold:
         return concluded(desk, taken, "crashed")
     if ticket is None:
         return miss_ticket(desk, taken)
-    if ticket.aliases or ticket.ticket_id != taken.ticket_id or taken.has_parts:
-        merged = merge_parts(desk, taken, ticket)
-        if merged is not None:
-            return merged
-        ticket = replace(ticket, ticket_id=taken.ticket_id)
+    ticket = replace(ticket, ticket_id=taken.ticket_id)
     reason = None if taken.deliveries else reason_to_skip(desk, taken, ticket)
     if reason is not None:
         return skipped(desk, taken, reason, ticket.created_at)

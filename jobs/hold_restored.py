@@ -34,10 +34,12 @@ def raise_by_hubspots_clock(gateway: HubSpotGateway, went_live_at: datetime | No
 def behind_barrier(taken: Claim, ticket: Ticket, untold: Sequence[Channel]) -> list[Channel]:
     """Those of the ``untold`` channels that may have been told after the backup was made.
 
-    None of a ticket created since the restore, and none whose card a person or a look said is not there.
+    None of a ticket created since the restore, and none whose card a person or a look said is not there. An
+    answer that is older than a merge does not tell the age, which is the oldest part's.
     """
     restored_at = taken.restored_at
-    if restored_at is None or ticket.created_at >= restored_at:
+    knows_age = bool(ticket.aliases) or not taken.has_parts
+    if restored_at is None or (ticket.created_at >= restored_at and knows_age):
         return []
     decided = {
         name

@@ -9,15 +9,19 @@ from models.merges import Merge
 from models.tickets import Source, TicketState
 
 
-def merge_parts(desk: Desk, taken: Claim, ticket: Ticket) -> Handled | None:
+def merge_parts(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled | None:
     """Settle which ticket of the merge is told; None where it is the claimed one, and the claim goes on.
 
-    For a ticket that was merged, or that others were merged into. A part that was or may have been told stays
+    For a ticket that was merged, or that others were merged into; None where HubSpot does not know it, which
+    leaves what the ledger knows. A part that was or may have been told stays
     the one that is told, by its own id and link; its text is what HubSpot shows of it now, the new ticket's.
     After a restore a new part may have been told: then the claim has ended, and the next one judges its age.
     """
-    parts = tuple(dict.fromkeys((*ticket.aliases, taken.ticket_id)))
-    merge = Merge(ticket.ticket_id, tuple(one for one in parts if one != ticket.ticket_id), ticket.created_at)
+    merge = Merge(taken.ticket_id, ())
+    if ticket is not None:
+        parts = tuple(dict.fromkeys((*ticket.aliases, taken.ticket_id)))
+        others = tuple(one for one in parts if one != ticket.ticket_id)
+        merge = Merge(ticket.ticket_id, others, ticket.created_at)
     source = Source(taken.source) if taken.source else Source.POLL
     joined = merges.join_parts(merge, source)
     if joined.survivor == taken.ticket_id:

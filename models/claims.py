@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from peewee import SQL, Case, Expression, Function, ModelSelect, fn
+from peewee import SQL, Case, Expression, Function, ModelSelect, Node, fn
 
 from models.cursors import Cursor
 from models.database import clock, database, on_postgres, rerun_on_conflict, transaction
@@ -205,7 +205,7 @@ def not_told_yet() -> dict[str, object]:
 
     One that a channel was or may have been told stays, for a late ``sent`` may settle the ticket by it.
     """
-    told = has_delivery(MAYBE_TOLD)
+    told = has_delivery(may_be_told())
     return {
         "state": TicketState.RETRY,
         "lease_owner": None,
@@ -216,10 +216,14 @@ def not_told_yet() -> dict[str, object]:
     }
 
 
-def has_delivery(states: Sequence[str]) -> Function:
-    """Whether the row's ticket has one in any of ``states``."""
+def may_be_told() -> Expression:
+    return Delivery.state.in_(MAYBE_TOLD)
+
+
+def has_delivery(such: Node) -> Function:
+    """Whether the row's ticket has ``such`` a delivery."""
     of_this = Delivery.ticket_id == ProcessedTicket.ticket_id
-    return fn.EXISTS(Delivery.select(SQL("1")).where(of_this, Delivery.state.in_(states)))
+    return fn.EXISTS(Delivery.select(SQL("1")).where(of_this, such))
 
 
 def is_mine(taken: Claim) -> Expression:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from peewee import Case, Expression, fn
+from peewee import SQL, Case, Expression, fn
 
 from models.barrier import RESTORED, RESTORED_UNSEEN, doubt_survivor
-from models.claims import MAYBE_TOLD, has_delivery, lock_rows, not_told_yet
+from models.claims import has_delivery, lock_rows, may_be_told, not_told_yet
 from models.counts import count_settled
 from models.database import clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery, DeliveryState
@@ -20,7 +20,7 @@ from models.part_cards import DoubtOfParts, take_over_cards
 from models.proposals import Memory, Proposal, propose
 from models.sends import TELLABLE_STATES
 from models.survivors import Decision, Known, Part, decide, is_told
-from models.tickets import OPEN_STATES, REOPENED_BY_A_SEARCH, ProcessedTicket, Source, TicketState
+from models.tickets import REOPENED_BY_A_SEARCH, ProcessedTicket, Source, TicketState
 from models.utc import to_utc
 
 
@@ -97,10 +97,10 @@ def join_parts(merge: Merge, source: Source) -> Joined:
 def join_shown(merges: Sequence[Merge], source: Source) -> list[Joined]:
     """The same for what a search shows, of which most was settled long ago: one query finds what was not.
 
-    That is what is open, and what was told and then gone or elsewhere.
+    That is what is open or held, and what was written ahead and then gone or elsewhere.
     """
     ids = {one for merge in merges for one in (merge.new_id, *merge.parts)}
-    unsettled = ProcessedTicket.state.in_(OPEN_STATES) | may_come_back()
+    unsettled = ProcessedTicket.state.in_(TELLABLE_STATES) | may_come_back()
     rows = ProcessedTicket.select(ProcessedTicket.ticket_id)
     found = {row.ticket_id for row in rows.where(ProcessedTicket.ticket_id.in_(ids), unsettled)}
     return [join_parts(one, source) for one in merges if not found.isdisjoint((one.new_id, *one.parts))]
@@ -109,7 +109,7 @@ def join_shown(merges: Sequence[Merge], source: Source) -> list[Joined]:
 def may_come_back() -> Expression:
     """As ``Part.may_come_back``."""
     skipped = ProcessedTicket.state == TicketState.SKIPPED
-    return skipped & ProcessedTicket.reason.in_(REOPENED_BY_A_SEARCH) & has_delivery(MAYBE_TOLD)
+    return skipped & ProcessedTicket.reason.in_(REOPENED_BY_A_SEARCH) & has_delivery(SQL("1 = 1"))
 
 
 @rerun_on_conflict
@@ -216,10 +216,11 @@ def doubt_of_parts(memory: Memory, made_at: datetime | None) -> DoubtOfParts:
 
 def make_due(survivor: ProcessedTicket, due_at: datetime, now: datetime, *, in_flight: bool) -> bool:
     """Not before ``due_at``; whether that ends a claim, whose worker cannot know what the merge brought."""
-    claimed = survivor.state == TicketState.CLAIMED
+    claimed, held = survivor.state == TicketState.CLAIMED, survivor.state == TicketState.UNCONFIRMED
     lease_ends_at = survivor.lease_expires_at if in_flight else None
     due_at = max(filter(None, (due_at, survivor.next_attempt_at, lease_ends_at)))
-    if claimed or survivor.state == TicketState.UNCONFIRMED or due_at > now:
+    waits = survivor.state == TicketState.RETRY and survivor.next_attempt_at == due_at
+    if claimed or held or (due_at > now and not waits):
         due = {**not_told_yet(), "next_attempt_at": due_at, "last_error": "merged", "reason": None}
         ProcessedTicket.update(**due).where(ProcessedTicket.ticket_id == survivor.ticket_id).execute()
     return claimed
@@ -231,7 +232,7 @@ def settle_merged(ticket_ids: Sequence[str], survivor_id: str) -> None:
     So does the time up to which the worker of a card that is on its way may tell what became of it: its
     lease, or where it was merged and opened before, when it is due.
     """
-    told, in_flight = has_delivery(MAYBE_TOLD), has_delivery([DeliveryState.SENDING])
+    told, in_flight = has_delivery(may_be_told()), has_delivery(Delivery.state == DeliveryState.SENDING)
     awaited_until = fn.COALESCE(ProcessedTicket.lease_expires_at, ProcessedTicket.next_attempt_at)
     settled = {
         **merged_into(survivor_id),

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from peewee import SQL, Expression, Field, Model, ModelSelect, Node, fn
 
-from models.claims import MAYBE_TOLD, has_delivery, lock_rows
+from models.claims import has_delivery, lock_rows, may_be_told
 from models.counts import HourlyCount
 from models.database import clock, database, on_postgres, read_clock, rerun_on_conflict, transaction
 from models.deliveries import Delivery
@@ -69,8 +69,8 @@ def forget_batch(
     Of the whole ledger, or of ``among``, which is sorted.
     Settled, settled longer ago than the retention and four days, and created before the stored horizon; open
     and held ones never, one that nobody was told of not before what was merged into it, and a part that has
-    a card, or may have, not while what it became is open or held. Call it with the page's ``last_id`` until
-    that is None. Rows that others have locked stay for the next night. Any number of
+    a card, or may have, or had its one resend, not while what it became is open or held. Call it with the
+    page's ``last_id`` until that is None. Rows that others have locked stay for the next night. Any number of
     callers at once is safe.
     """
     with transaction():
@@ -138,8 +138,9 @@ def is_forgettable(retention_days: int, horizon_at: datetime) -> Expression:
 
 
 def is_asked_for() -> Expression:
-    """It has a card, or may have one, which a look for the ticket that it is part of must find."""
-    return has_delivery(MAYBE_TOLD) & ProcessedTicket.ticket_id.in_(SQL(PARTS_OF_UNTOLD))
+    """A look for what it is part of must find its card, and the policy's one resend is the group's."""
+    of_the_group = may_be_told() | Delivery.resent_at.is_null(False)
+    return has_delivery(of_the_group) & ProcessedTicket.ticket_id.in_(SQL(PARTS_OF_UNTOLD))
 
 
 def is_named_by_none() -> Expression:

@@ -30,9 +30,9 @@ class Part:
 
     @property
     def may_come_back(self) -> bool:
-        """Told, then gone or elsewhere: HubSpot shows it again as what it became."""
-        told = any(state in MAYBE_TOLD for state in self.deliveries)
-        return told and self.state is TicketState.SKIPPED and self.reason in REOPENED_BY_A_SEARCH
+        """Written ahead once, then gone or elsewhere: HubSpot shows it again as what it became."""
+        begun = bool(self.deliveries)
+        return begun and self.state is TicketState.SKIPPED and self.reason in REOPENED_BY_A_SEARCH
 
     @property
     def skipped_for_age(self) -> bool:
@@ -78,8 +78,10 @@ def decide(group: Group, new_id: str, known: Known) -> Decision:
     event_at = find_event(group, new_id, survivor, absorbed, known)
     revived = survivor.state is TicketState.MERGED and not is_forgotten(group, survivor)
     young_again = survivor.skipped_for_age and bool(event_at or survivor.creation_event_at)
+    # Beyond memory a part may have been told and forgotten, on the channel that this one was not told on.
+    shown_again = survivor.may_come_back and (bool(absorbed) or not known.beyond_memory)
     merged = tuple(sorted((part.ticket_id for part in absorbed), key=str.encode))
-    return Decision(survivor.ticket_id, merged, revived or young_again or survivor.may_come_back, event_at)
+    return Decision(survivor.ticket_id, merged, revived or young_again or shown_again, event_at)
 
 
 def choose_survivor(group: Group, new_id: str) -> Part:

@@ -55,7 +55,7 @@ def join_parts(ledger: Ledger, merge: Merged, source: str) -> Joined:
         absorb(ledger, one, survivor)
     ticket = ledger.tickets[survivor]
     ticket.creation_event_at = ticket.creation_event_at if overriding is None else overriding
-    opens, state_before = opens_again(ledger, survivor), ticket.state
+    opens, state_before = opens_again(ledger, survivor, absorbed, made), ticket.state
     lease = ticket.lease_expires_at if is_in_flight(ledger, survivor) else None
     if opens:
         open_again(ledger, survivor)
@@ -75,10 +75,13 @@ def is_absorbed(ledger: Ledger, ticket_id: str) -> bool:
 
 
 def may_come_back(ledger: Ledger, ticket_id: str) -> bool:
-    """It was or may have been told, and was gone or elsewhere then."""
+    """It was written ahead, and was gone or elsewhere then."""
     ticket = ledger.tickets[ticket_id]
-    told = any(card.state in MAYBE_TOLD for card in ledger.cards_of(ticket_id).values())
-    return told and ticket.state == T.SKIPPED and ticket.reason in OPEN_AGAIN_WHEN_SHOWN
+    return (
+        bool(ledger.cards_of(ticket_id))
+        and ticket.state == T.SKIPPED
+        and ticket.reason in OPEN_AGAIN_WHEN_SHOWN
+    )
 
 
 def count_cards_of_parts(
@@ -157,7 +160,8 @@ def doubt_survivor(ledger: Ledger, ticket_id: str, named: Iterable[str], grew: b
 
 def join_shown(ledger: Ledger, merges: Iterable[Merged], source: str) -> list[Joined]:
     """Of what a search shows only merges with a ticket that goes on, or may, as they stood before."""
-    unsettled = {one for one in ledger.tickets if is_absorbed(ledger, one)}
+    held = {one for one, ticket in ledger.tickets.items() if ticket.state == T.UNCONFIRMED}
+    unsettled = held | {one for one in ledger.tickets if is_absorbed(ledger, one)}
     return [join_parts(ledger, merge, source) for merge in merges if unsettled & {merge.new_id, *merge.parts}]
 
 
@@ -291,12 +295,15 @@ def is_too_old(ticket: Ticket) -> bool:
     return ticket.state == T.SKIPPED and ticket.reason in TOO_OLD
 
 
-def opens_again(ledger: Ledger, survivor: str) -> bool:
+def opens_again(ledger: Ledger, survivor: str, absorbed: Iterable[str], made: float | None) -> bool:
     """Also what was gone or elsewhere and had been told: HubSpot shows it again, as what it became."""
     ticket = ledger.tickets[survivor]
     if ticket.state == T.MERGED:
         return not leads_nowhere(ledger, ticket)
-    return may_come_back(ledger, survivor) or (is_too_old(ticket) and ticket.creation_event_at is not None)
+    if may_come_back(ledger, survivor):
+        # A part that has no row may have been told where this one was not.
+        return bool(absorbed) or made is None or ledger.horizon is None or made >= ledger.horizon
+    return is_too_old(ticket) and ticket.creation_event_at is not None
 
 
 def open_again(ledger: Ledger, survivor: str) -> None:

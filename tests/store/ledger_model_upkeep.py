@@ -66,14 +66,18 @@ def is_forgettable(ledger: Ledger, ticket_id: str, days: int, horizon: float) ->
 
 
 def may_be_asked_for(ledger: Ledger, ticket_id: str) -> bool:
-    """A look for what it is part of, which is not told yet, would ask for the card that it may have."""
+    """A look for what it is part of, which is not told yet, would ask for the card that it may have.
+
+    A send of that asks whether it had the one resend.
+    """
     ticket = ledger.tickets[ticket_id]
     if ticket.state != TicketState.MERGED:
         return False
     while ticket.merged_into in ledger.tickets:
         ticket = ledger.tickets[ticket.merged_into]
     untold = ticket.state in (*OPEN, TicketState.UNCONFIRMED)
-    return untold and any(card.state in MAYBE_TOLD for card in ledger.cards_of(ticket_id).values())
+    cards = ledger.cards_of(ticket_id).values()
+    return untold and any(card.state in MAYBE_TOLD or card.resent_at is not None for card in cards)
 
 
 def pause_after_unknown(ledger: Ledger, channel: str, key: str, error: str) -> None:

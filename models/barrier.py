@@ -116,7 +116,8 @@ def doubt_survivor(ticket_id: str, named: Collection[str], *, grew: bool) -> Non
     cards = Delivery.ticket_id == ticket_id
     if not {ticket_id, *list_parts(ticket_id)}.issuperset(named):
         unseen = Delivery.update(last_error=RESTORED_UNSEEN)
-        unseen.where(cards, Delivery.state == DeliveryState.UNCONFIRMED).execute()
+        in_doubt = Delivery.state == DeliveryState.UNCONFIRMED
+        unseen.where(cards, in_doubt, fn.COALESCE(Delivery.last_error, "") != RESTORED_UNSEEN).execute()
     if grew:
         Delivery.update(decided_at=None).where(cards, Delivery.state != DeliveryState.SENT).execute()
 

@@ -18,7 +18,10 @@ UNSETTLED = (DeliveryState.PENDING, DeliveryState.UNCONFIRMED, DeliveryState.REF
 
 @dataclass(frozen=True, slots=True)
 class PartCard:
-    """A card that a part brought, or may have; ``awaited_until`` is when its worker's lease ends."""
+    """A card that a part brought, or may have; ``awaited_until`` is when its worker's lease ends.
+
+    ``joined_at`` is None of one that is told or held for itself, and is in no merge with the ticket yet.
+    """
 
     ticket_id: str
     channel: str
@@ -28,7 +31,7 @@ class PartCard:
     sending_at: datetime | None
     sent_at: datetime | None
     awaited_until: datetime | None
-    joined_at: datetime
+    joined_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,13 @@ def take_over_cards(
     """When the survivor is due again where its parts' cards changed its own; None where they did not.
 
     On a channel that a part was told on, it is told. One that a part may have been told on is in doubt,
-    unless a person or a look decided since the part joined; what is on its way is awaited first. One that is
+    unless a person or a look decided since the part joined; what is on its way is awaited first. One in doubt
+    that was named to the team before a part in doubt joined is to be named again. One that is
     ``held`` stays so while any of its cards is in doubt. Within the merge's transaction, the survivor locked;
     a part's card comes into no new doubt, for nobody claims it.
     """
     joined_at = read_joined([ticket_id])[ticket_id]
-    cards = read_cards({*group, *joined_at} - {ticket_id}, joined_at, now)
+    cards = read_cards({*group, *joined_at} - {ticket_id}, joined_at)
     if not cards:
         return None
     own = {one.channel: one for one in Delivery.select().where(Delivery.ticket_id == ticket_id)}
@@ -77,7 +81,9 @@ def judge(
     state = DeliveryState.PENDING if own is None else own.state
     sent = [card for card in cards if card.state == DeliveryState.SENT]
     if sent and state in UNSETTLED:
-        return sent_as(min(sent, key=lambda card: card.sent_at or card.joined_at)), now
+        return sent_as(min(sent, key=lambda card: card.sent_at or now)), now
+    if own is not None and state == DeliveryState.UNCONFIRMED and not is_named_with(own, cards):
+        return {"state": state, "notice_at": None}, None
     if sent or state != DeliveryState.PENDING or (own is not None and is_decided(own, cards)):
         return {}, None
     awaited = [card.awaited_until for card in cards if card.state == DeliveryState.SENDING]
@@ -112,13 +118,21 @@ def doubted_as(cards: Sequence[PartCard], doubt: DoubtOfParts) -> Columns:
 def is_decided(own: Delivery, cards: Iterable[PartCard]) -> bool:
     """By somebody who could know of the parts."""
     decided_at = own.decided_at
-    return decided_at is not None and all(card.joined_at < decided_at for card in cards)
+    return decided_at is not None and all(joined_before(card, decided_at) for card in cards)
 
 
-def read_cards(
-    ticket_ids: Collection[str], joined_at: Mapping[str, datetime], now: datetime
-) -> list[PartCard]:
-    """What was or may have been told of them; one that is in no merge with the ticket yet joins now."""
+def is_named_with(own: Delivery, cards: Iterable[PartCard]) -> bool:
+    """Whether no check message named it before one of these parts joined: nobody would look for that."""
+    parts = (card for card in cards if card.joined_at is not None)
+    return own.notice_at is None or all(joined_before(card, own.notice_at) for card in parts)
+
+
+def joined_before(card: PartCard, at: datetime) -> bool:
+    return card.joined_at is not None and card.joined_at < at
+
+
+def read_cards(ticket_ids: Collection[str], joined_at: Mapping[str, datetime]) -> list[PartCard]:
+    """What was or may have been told of them."""
     query = (
         Delivery.select(
             Delivery.ticket_id,
@@ -133,7 +147,7 @@ def read_cards(
         .join(ProcessedTicket, on=(ProcessedTicket.ticket_id == Delivery.ticket_id))
         .where(Delivery.ticket_id.in_(sorted(ticket_ids)), Delivery.state.in_(MAYBE_TOLD))
     )
-    return [PartCard(*(*row, joined_at.get(row[0], now))) for row in cast(Any, query.tuples())]
+    return [PartCard(*(*row, joined_at.get(row[0]))) for row in cast(Any, query.tuples())]
 
 
 def write_card(ticket_id: str, channel: str, columns: Columns) -> None:

@@ -157,13 +157,14 @@ def find_event(
 
 
 def is_to_be_told(part: Part, known: Known) -> bool:
-    """An open part that its own age does not forbid; one that was written ahead had passed that.
+    """A part that its own age does not forbid; one that was written ahead had passed that.
 
+    Once gone it speaks for nobody in a merge that reaches beyond memory: what it became may have been told.
     HubSpot gives the age of no part once it is one. Where a webhook without a time was all that showed it, it
     may be one that was told and forgotten, unless all the merge's parts are of the time that is remembered.
     """
     if part.deliveries:
-        return True
+        return part.is_open or not known.beyond_memory
     if part.created_at is None:
         return not known.beyond_memory
     return known.since is None or part.created_at >= known.since

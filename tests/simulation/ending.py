@@ -66,16 +66,18 @@ class Ending:
 
     @property
     def event_is_known(self) -> bool:
-        return any(not lost for lost in self._counting())
+        """And its row, if it had one that retention deleted, came after that."""
+        forgotten_at = max((one.at for one in self.forgotten), default=0.0)
+        return any(at > forgotten_at and not lost for at, lost in self._counting())
 
     @property
     def event_is_lost(self) -> bool:
         """Such an event is in no ledger any more: HubSpot had its 200, and repeats nothing."""
-        return bool(self._counting()) and not self.event_is_known
+        return self.counts and all(lost for _, lost in self._counting())
 
-    def _counting(self) -> list[bool]:
+    def _counting(self) -> list[tuple[float, bool]]:
         return [
-            lost
+            (at, lost)
             for occurred, at, lost in self.drained
             if occurred > max(self.activated_at, at - EVENT_COUNTS)
         ]

@@ -9,7 +9,7 @@ NAMED_AGAIN = "a check message of what the lost ledger had named since the backu
 
 
 def judge_notices(world: World) -> Iterator[str]:
-    """What a restore or a part's card holds is held anew, so it may be named anew."""
+    """What a restore or a part's card holds is held anew, so it may be named anew; or a part came since."""
     held_anew = world.outside.rows("SELECT ticket_id, channel FROM sim_held_anew")
     anew = Counter((row["ticket_id"], row["channel"]) for row in held_anew)
     for (ticket_id, channel), times in names_of(world, undone=False).items():

@@ -132,6 +132,17 @@ def test_a_restore_takes_away_the_events_that_were_drained_since_the_backup(worl
     assert ending_of(world, "2").event_is_known
 
 
+def test_an_event_of_a_row_that_was_forgotten_is_not_known(world: World) -> None:
+    add_ticket(world, "1")
+    now = datetime.now(UTC).timestamp()
+    world.truth.activated_at = now - DAY
+    drain(world, "1", now - 1)
+    ending = ending_of(world, "1")
+    assert ending.event_is_known
+    forgotten = replace(ending, forgotten=[Settled("skipped", "other pipeline", now, at=now + DAY)])
+    assert (forgotten.counts, forgotten.event_is_known, forgotten.event_is_lost) == (True, False, False)
+
+
 def test_the_card_of_a_part_counts_on_its_channel(world: World) -> None:
     add_ticket(world, "1")
     now = world.time.now

@@ -41,8 +41,9 @@ CREATE TRIGGER sim_forget AFTER DELETE ON processed_tickets BEGIN
 END;
 CREATE TABLE sim_held_anew (ticket_id TEXT, channel TEXT);
 CREATE TRIGGER sim_hold_anew AFTER UPDATE OF notice_at ON deliveries
-WHEN OLD.notice_at IS NOT NULL AND NEW.notice_at IS NULL AND OLD.state = 'pending'
-    AND NEW.last_error IN ('restored', 'restored_unseen', 'part') BEGIN
+WHEN OLD.notice_at IS NOT NULL AND NEW.notice_at IS NULL AND (
+    OLD.state = 'pending' AND NEW.last_error IN ('restored', 'restored_unseen', 'part')
+    OR EXISTS (SELECT 1 FROM processed_tickets WHERE merged_into = OLD.ticket_id)) BEGIN
     INSERT INTO sim_held_anew VALUES (OLD.ticket_id, OLD.channel);
 END;
 CREATE TABLE sim_offences (ticket_id TEXT, sentence TEXT);

@@ -30,12 +30,13 @@ END $$;
 CREATE TRIGGER sim_forget AFTER DELETE ON processed_tickets FOR EACH ROW EXECUTE FUNCTION note_forgotten();
 CREATE TABLE sim_held_anew (ticket_id text, channel text);
 CREATE FUNCTION note_held_anew() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    INSERT INTO sim_held_anew VALUES (OLD.ticket_id, OLD.channel);
+    INSERT INTO sim_held_anew SELECT OLD.ticket_id, OLD.channel
+    WHERE OLD.state = 'pending' AND NEW.last_error IN ('restored', 'restored_unseen', 'part')
+        OR EXISTS (SELECT 1 FROM processed_tickets WHERE merged_into = OLD.ticket_id);
     RETURN NULL;
 END $$;
 CREATE TRIGGER sim_hold_anew AFTER UPDATE OF notice_at ON deliveries FOR EACH ROW
-WHEN (OLD.notice_at IS NOT NULL AND NEW.notice_at IS NULL AND OLD.state = 'pending'
-    AND NEW.last_error IN ('restored', 'restored_unseen', 'part'))
+WHEN (OLD.notice_at IS NOT NULL AND NEW.notice_at IS NULL)
 EXECUTE FUNCTION note_held_anew();
 CREATE TABLE sim_offences (ticket_id text, sentence text);
 CREATE FUNCTION note_offence() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

@@ -132,8 +132,8 @@ def raise_barrier(ledger: Ledger, restored: float) -> bool | None:
 
 def behind_barrier(lease: Lease, created: float, untold: Sequence[str]) -> list[str]:
     """Channels on which a ticket of before the restore may have been told: nobody looked since."""
-    if lease.restored is None or created >= lease.restored:
-        return []
+    if lease.restored is None or (created >= lease.restored and not lease.has_parts):
+        return []  # a read that shows no parts does not tell the age of a ticket that has some
     decided = {name: known.decided_at for name, known in lease.known.items()}
     return [name for name in untold if (at := decided.get(name)) is None or at < lease.restored]
 

@@ -18,7 +18,7 @@ from tests.store.ledger_model import (
     give_back,
     settle,
 )
-from tests.store.ledger_model_looks import RESTORED, RESTORED_UNSEEN, is_decided, parts_of
+from tests.store.ledger_model_looks import RESTORED, RESTORED_UNSEEN, is_decided, parts_of, way_to
 from tests.store.ledger_model_sources import creation_time, event_counts, is_ours, propose, shown_by
 
 TOO_OLD = (SkipReason.BEFORE_ACTIVATION, SkipReason.BEYOND_MEMORY)
@@ -106,6 +106,8 @@ def count_cards_of_parts(
             own.message_id = own.last_error = None
             ledger.cards[survivor, channel] = own
             due.append(ledger.now)
+        elif own.state == D.UNCONFIRMED and not sent and not is_named_with(ledger, survivor, own, cards):
+            own.notice_at = None
         elif (
             cards and not sent and own.state == D.PENDING and not is_decided(ledger, survivor, channel, cards)
         ):
@@ -122,6 +124,14 @@ def count_cards_of_parts(
     cards_now = ledger.cards_of(survivor).values()
     still_held = not had_cards or any(card.state in IN_DOUBT for card in cards_now)
     return None if held and still_held else max(due, default=None)
+
+
+def is_named_with(ledger: Ledger, survivor: str, own: Card, cards: Iterable[str]) -> bool:
+    """No part with a card joined since it was named; the last merge on its way is when it did."""
+    parts = [one for one in cards if way_to(ledger, one, survivor)]
+    ways = [[step for step, _ in way_to(ledger, one, survivor)] for one in parts]
+    joined = [max(ledger.tickets[step].processed_at for step in way) for way in ways]
+    return own.notice_at is None or all(at < own.notice_at for at in joined)
 
 
 def doubt(ledger: Ledger, own: Card, cards: dict[str, Card], made: float | None) -> None:
@@ -278,7 +288,8 @@ def find_event(
 def is_to_be_told(ledger: Ledger, ticket_id: str, made: float | None) -> bool:
     """A part of unknown age is as old as the oldest may be, which is the age of what was ``made`` of it."""
     if ledger.cards_of(ticket_id):
-        return True
+        remembered = made is None or ledger.horizon is None or made >= ledger.horizon
+        return remembered or ledger.tickets[ticket_id].state in OPEN
     created = ledger.tickets[ticket_id].ticket_created_at
     bounds = [ledger.horizon] if created is None else [ledger.activated, ledger.horizon]
     age = made if created is None else created

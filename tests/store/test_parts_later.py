@@ -1,17 +1,27 @@
 """What becomes of merged tickets that were told on different channels, days later or after a restore."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from jobs.name_held_tickets import name_held_tickets
 from jobs.run_report import Result
+from models.database import database
 from models.horizon import read_horizon
 from models.merges import Merge, join_parts, join_shown
 from models.proposals import Proposal, propose
 from models.sends import record_sent
 from models.switches import lift_pause
 from models.tickets import Source
-from tests.fakes.channel import NOT_SENT, UNKNOWN, UNKNOWN_BUT_SHOWN, FakeChannel
+from tests.fakes.channel import (
+    DIES_AFTER_SHOWING,
+    NOT_SENT,
+    UNKNOWN,
+    UNKNOWN_BUT_SHOWN,
+    FakeChannel,
+    ProcessDied,
+)
 from tests.fakes.hubspot import make_ticket
 from tests.fakes.memory import ago, forget, look, write_cursor
 from tests.fakes.path import Path
@@ -158,3 +168,59 @@ def test_a_search_that_shows_a_merge_again_writes_nothing(channels: Channels) ->
     ledger.edit("1", updated_at=CREATED)
     join_shown([MERGE], Source.POLL)
     assert ledger.ticket("1").updated_at == CREATED
+
+
+@pytest.mark.parametrize("written_ahead", [True, False])
+def test_a_gone_part_brings_nobody_back_who_was_told_and_forgotten(
+    channels: Channels, written_ahead: bool
+) -> None:
+    path = remembering(channels)
+    propose([Proposal("1", ago(1))], Source.POLL)
+    if written_ahead:
+        channels.one.script, channels.other.script = [NOT_SENT], [NOT_SENT]
+        assert path.handle("1", make_ticket("1", created_at=ago(1))).result is Result.RETRYING
+    assert miss(path, "1") is Result.SKIPPED
+    propose([Proposal("3", ago(20))], Source.SWEEP)
+    join_shown([Merge("3", ("1", "2"), ago(20))], Source.SWEEP)
+    assert path.state("3") == "skipped"
+
+
+def test_a_part_in_doubt_that_joins_a_named_ticket_is_named(ledger: Ledger) -> None:
+    channel = FakeChannel("console", UNKNOWN)
+    path = Path(ledger, channel)
+    ledger.find("1", "2")
+    assert path.handle("2").result is Result.HELD
+    lift_pause("console", "")
+    assert name_held_tickets(channel, lambda one: f"link {one}") == 1
+    channel.script = [DIES_AFTER_SHOWING]
+    with pytest.raises(ProcessDied):
+        path.handle("1")
+    path.let_time_pass("1")
+    path.handle("1", became("1"))
+    for named in (1, 0):
+        join_shown([MERGE], Source.POLL)
+        assert name_held_tickets(channel, lambda one: f"link {one}") == named
+    assert channel.announced[1].endswith("- #2 <link 2> or the card of #1, #3")
+
+
+def test_a_search_that_shows_what_a_restore_holds_writes_nothing(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HubSpot names a part that is none in the ledger."""
+    path = Path(ledger, FakeChannel("console", UNKNOWN))
+    write_cursor("ledger", activated_at=ago(365), restored_at=CREATED - timedelta(hours=1))
+    ledger.find("1", "2")
+    assert path.handle("1").result is Result.HELD
+    ledger.edit("2", state="skipped", reason="before activation")
+    join_shown([MERGE], Source.SWEEP)
+    written: list[str] = []
+    execute = database.obj.execute_sql
+
+    def spy(sql: str, *args: Any, **known: Any) -> Any:
+        cursor = execute(sql, *args, **known)
+        written.extend([sql] if sql.startswith("UPDATE") and cursor.rowcount else [])
+        return cursor
+
+    monkeypatch.setattr(database.obj, "execute_sql", spy)
+    join_shown([MERGE], Source.SWEEP)
+    assert written == []

@@ -20,7 +20,7 @@ from models.part_cards import DoubtOfParts, take_over_cards
 from models.proposals import Memory, Proposal, propose
 from models.sends import TELLABLE_STATES
 from models.survivors import Decision, Known, Part, decide, is_told
-from models.tickets import REOPENED_BY_A_SEARCH, ProcessedTicket, Source, TicketState
+from models.tickets import OPEN_STATES, REOPENED_BY_A_SEARCH, ProcessedTicket, Source, TicketState
 from models.utc import to_utc
 
 
@@ -97,13 +97,22 @@ def join_parts(merge: Merge, source: Source) -> Joined:
 def join_shown(merges: Sequence[Merge], source: Source) -> list[Joined]:
     """The same for what a search shows, of which most was settled long ago: one query finds what was not.
 
-    That is what is open or held, and what was written ahead and then gone or elsewhere.
+    That is what is open, what is held although a part's card arrived, and what was written ahead and then
+    gone or elsewhere.
     """
     ids = {one for merge in merges for one in (merge.new_id, *merge.parts)}
-    unsettled = ProcessedTicket.state.in_(TELLABLE_STATES) | may_come_back()
+    unsettled = ProcessedTicket.state.in_(OPEN_STATES) | is_held_in_vain() | may_come_back()
     rows = ProcessedTicket.select(ProcessedTicket.ticket_id)
     found = {row.ticket_id for row in rows.where(ProcessedTicket.ticket_id.in_(ids), unsettled)}
     return [join_parts(one, source) for one in merges if not found.isdisjoint((one.new_id, *one.parts))]
+
+
+def is_held_in_vain() -> Expression:
+    """Its part's ``sent`` came later than the merge, so nobody has counted it yet."""
+    part = ProcessedTicket.alias("part")
+    cards = Delivery.select(SQL("1")).join(part, on=(part.ticket_id == Delivery.ticket_id))
+    of_part = (part.merged_into == ProcessedTicket.ticket_id) & (Delivery.state == DeliveryState.SENT)
+    return (ProcessedTicket.state == TicketState.UNCONFIRMED) & fn.EXISTS(cards.where(of_part))
 
 
 def may_come_back() -> Expression:

@@ -170,7 +170,9 @@ def doubt_survivor(ledger: Ledger, ticket_id: str, named: Iterable[str], grew: b
 
 def join_shown(ledger: Ledger, merges: Iterable[Merged], source: str) -> list[Joined]:
     """Of what a search shows only merges with a ticket that goes on, or may, as they stood before."""
+    arrived = {one for (one, _), card in ledger.cards.items() if card.state == D.SENT}
     held = {one for one, ticket in ledger.tickets.items() if ticket.state == T.UNCONFIRMED}
+    held &= {ledger.tickets[one].merged_into for one in arrived}
     unsettled = held | {one for one in ledger.tickets if is_absorbed(ledger, one)}
     return [join_parts(ledger, merge, source) for merge in merges if unsettled & {merge.new_id, *merge.parts}]
 

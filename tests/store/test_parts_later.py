@@ -203,7 +203,7 @@ def test_a_part_in_doubt_that_joins_a_named_ticket_is_named(ledger: Ledger) -> N
     assert channel.announced[1].endswith("- #2 <link 2> or the card of #1, #3")
 
 
-def test_a_search_that_shows_what_a_restore_holds_writes_nothing(
+def test_a_merge_of_what_a_restore_holds_writes_nothing_when_it_is_repeated(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """HubSpot names a part that is none in the ledger."""
@@ -212,7 +212,7 @@ def test_a_search_that_shows_what_a_restore_holds_writes_nothing(
     ledger.find("1", "2")
     assert path.handle("1").result is Result.HELD
     ledger.edit("2", state="skipped", reason="before activation")
-    join_shown([MERGE], Source.SWEEP)
+    join_parts(MERGE, Source.WEBHOOK)
     written: list[str] = []
     execute = database.obj.execute_sql
 
@@ -222,5 +222,5 @@ def test_a_search_that_shows_what_a_restore_holds_writes_nothing(
         return cursor
 
     monkeypatch.setattr(database.obj, "execute_sql", spy)
-    join_shown([MERGE], Source.SWEEP)
+    join_parts(MERGE, Source.WEBHOOK)
     assert written == []

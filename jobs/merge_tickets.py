@@ -12,10 +12,10 @@ from models.tickets import Source, TicketState
 def merge_parts(desk: Desk, taken: Claim, ticket: Ticket | None) -> Handled | None:
     """Settle which ticket of the merge is told; None where it is the claimed one, and the claim goes on.
 
-    For a ticket that was merged, or that others were merged into; None where HubSpot does not know it, which
-    leaves what the ledger knows. A part that was or may have been told stays
-    the one that is told, by its own id and link; its text is what HubSpot shows of it now, the new ticket's.
-    After a restore a new part may have been told: then the claim has ended, and the next one judges its age.
+    For a ticket that was merged, or that others were merged into. Where HubSpot does not know it (``ticket``
+    is None), what the ledger knows decides. A part that was or may have been told stays the one that is told,
+    by its own id and link; its text is what HubSpot shows of it now, the new ticket's. After a restore a new
+    part may have been told: then the claim has ended, and the next one judges its age.
     """
     merge = Merge(taken.ticket_id, ())
     if ticket is not None:

@@ -82,7 +82,7 @@ def repeated(work: Callable[[], R], sleep: Callable[[float], object]) -> R:
         pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
         try:
             return work()
-        except OUT_OF_REACH:
+        except OUT_OF_REACH:  # the caller has said so once
             continue
 
 

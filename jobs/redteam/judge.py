@@ -171,5 +171,5 @@ def _decoded(text: str) -> Iterator[str]:
         piece = found[0].rstrip("=")
         try:
             yield base64.b64decode(piece + "=" * (-len(piece) % 4)).decode("utf-8", "ignore")
-        except ValueError:
+        except ValueError:  # plain text that only looks encoded
             continue

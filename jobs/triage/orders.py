@@ -181,7 +181,7 @@ def _decoded(plain: str) -> Iterator[tuple[Span, str]]:
         for found, _ in zip(pattern.finditer(plain), range(_ENCODED), strict=False):
             try:
                 yield found.span(), decode(found[0]).decode("utf-8", "ignore")
-            except ValueError:
+            except ValueError:  # plain text that only looks encoded
                 continue
     read = html.unescape(plain) if "&#" in plain else ""
     for turned in (codecs.encode(plain, "rot13"), plain[::-1], read):

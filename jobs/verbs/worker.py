@@ -83,7 +83,7 @@ def free_port(wanted: int) -> int:
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
+            except OSError:  # taken; the caller says which port it became
                 continue
             return int(probe.getsockname()[1])
     return wanted

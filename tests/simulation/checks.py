@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from models.barrier import HELD_BY_BARRIER
 from tests.simulation.absence import is_always_ours, judge_absence
-from tests.simulation.clock import CLOCKS_APART, DAY, HOUR
+from tests.simulation.clock import CLOCKS_APART, DAY
 from tests.simulation.ending import Ending, Row, Settled, read_endings, settled_of
 from tests.simulation.groups import (
     OF_AGE,
@@ -131,16 +131,8 @@ def judge_state(world: World, ending: Ending, kin: Sequence[Ending]) -> Iterator
             for told in ending.deliveries:
                 if told["state"] in ("sending", "unconfirmed", "refused"):
                     yield from judge_hold(world, ending, kin, told)
-        case "retry" if ending.row["last_error"] == "not_found" and is_missed_lately(world, ending):
-            return
         case state:
             yield f"still {state} ({ending.row['last_error']}), at rest"
-
-
-def is_missed_lately(world: World, ending: Ending) -> bool:
-    """Rule 10: it is in the bin, and what showed it came too late for a day of 404s before the end."""
-    a_day_ago = world.time.now - DAY - HOUR
-    return ending.ticket.is_away and any(one.at > a_day_ago for one in ending.ticket.offered)
 
 
 def judge_settled(world: World, ending: Ending, settled: Settled) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 from models.database import connection, transaction
 from models.inbox import EventType, WebhookEvent
 from tests.simulation.absence import judge_absence
-from tests.simulation.checks import is_skipped_for_age, judge_state, refute_reason
+from tests.simulation.checks import is_skipped_for_age, refute_reason
 from tests.simulation.clock import DAY, HOUR, to_text
 from tests.simulation.ending import Ending, Row, Settled, read_endings
 from tests.simulation.groups import PART_RESENT, Group, explain_cards, find_unknown_parts, judge_group
@@ -17,7 +17,7 @@ from tests.simulation.ledger import ledgers
 from tests.simulation.residuals import POLICY, WRONG_RESEND, explain_doubles
 from tests.simulation.seams import BOT, WEBHOOK
 from tests.simulation.told import is_told
-from tests.simulation.truth import FOREVER, Accepted, Send, TrueTicket, Word
+from tests.simulation.truth import Send, TrueTicket, Word
 from tests.simulation.world import World
 
 
@@ -253,21 +253,6 @@ def test_what_a_restore_undid_was_shown_to_another_ledger(world: World) -> None:
     world.truth.backed_up_at, world.truth.restored_at = now - HOUR, now + HOUR
     assert refute_reason(world, ending_of(world, "1"), skipped) is None
     assert refute_reason(world, ending_of(world, "1"), replace(skipped, settled_at=now + 1)) is not None
-
-
-def test_what_a_late_webhook_shows_of_a_ticket_in_the_bin_is_asked_for_a_day(world: World) -> None:
-    ticket, now = add_ticket(world, "1"), world.time.now
-    row = {"state": "retry", "last_error": "not_found"}
-
-    def says() -> list[str]:
-        return list(judge_state(world, replace(ending_of(world, "1"), row=row), []))
-
-    ticket.offered = [Accepted(now - HOUR, creation=True, occurred_at=now - 9 * DAY)]
-    assert says() == ["still retry (not_found), at rest"]
-    ticket.away = [(now - 2 * DAY, FOREVER)]
-    assert says() == []
-    ticket.offered = [Accepted(now - DAY - 2 * HOUR, creation=True, occurred_at=now - 9 * DAY)]
-    assert says() == ["still retry (not_found), at rest"]
 
 
 def test_the_policys_one_resend_comes_again_where_a_restore_forgot_it(world: World) -> None:

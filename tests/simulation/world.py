@@ -152,7 +152,7 @@ class World:
         ends_at = max(self.time.now, self.nature.ends_at, self.webhooks.ends_at) + REST
         while self.time.now < ends_at:
             self.scheduler.sleep(ends_at - self.time.now)
-            ends_at = max(ends_at, self.nature.ends_at + REST, self.webhooks.ends_at + HOUR)
+            ends_at = max(ends_at, max(self.nature.ends_at, self.webhooks.ends_at) + REST)
         self.is_over = True
         self.scheduler.sleep(2 * DAY if self.shape.people.every else 0.0)
         auditor = Process("auditor", mortal=False)
